@@ -1,0 +1,184 @@
+"""Config: frozen dataclasses, one per phase. Every field is a flag: `--search.population 128`.
+
+Units end a field's name; 1 kB = 1,024 B; fields are always bytes. `validate` reports all problems at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from danas_jax.errors import UserError
+from danas_jax.space import SearchSpace
+from danas_jax.spaces import quickstart
+
+
+@dataclass(frozen=True)
+class Limits:
+    """One budget: hard limits that every returned candidate keeps. None means no limit."""
+
+    sram_bytes: int | None = None  # tensor arena (both the 32-bit board's and the measured host's) [B]
+    flash_bytes: int | None = None  # .tflite file plus runtime code [B]
+    macs: int | None = None  # multiply-accumulates of one inference
+    latency_ms: float | None = None  # one inference on `board` [ms]
+    board: str = ""  # board of these limits and of the latency; "" = the published TFLM line at 480 MHz
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the pictures come from."""
+
+    source: Literal["synthetic", "folder"] = "synthetic"  # synthetic: made on the spot; folder: data.path
+    path: str = ""  # folder source: <split>/<class>/*.jpg|png, or <class>/* (then split here)
+    search_fraction: float = 0.2  # share of train held out to rank subnets, by group where known
+    group_field: str = ""  # column of metadata.csv whose rows stay together in every derived split
+    validation_fraction: float = 0.15  # share for validation where the folder has no splits
+    test_fraction: float = 0.15  # share for test where the folder has no splits
+    max_unreadable_fraction: float = 0.05  # more unreadable images than this end the run
+    resize: Literal["area"] = "area"  # the deployed resize, integer arithmetic
+    train_images: int = 2000  # synthetic: images in train
+    validation_images: int = 400  # synthetic: images in validation
+    test_images: int = 400  # synthetic: images in test
+    detail_px: int = 8  # synthetic: size of the deciding detail in a 128 px scene [px]
+    colour_cue: float = 0.0  # synthetic: share of the label that only colour tells, 0 to 1
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The supernet, trained once with the sandwich rule and in-place distillation."""
+
+    epochs: int = 10  # passes over train (without the search slice)
+    batch_size: int = 64  # images per step
+    random_subnets: int = 1  # random subnets per step beside the largest and the smallest
+    learning_rate: float = 4e-3  # peak of AdamW's warm-up + cosine schedule
+    weight_decay: float = 1e-2  # AdamW, kernels only (not BN, not bias)
+    warmup_fraction: float = 0.05  # share of the steps spent warming up
+    gradient_clip: float = 1.0  # global norm
+    label_smoothing: float = 0.1  # for the largest subnet's labels
+    crop_area_min: float = 0.35  # random resized crop: smallest area share
+    colour_jitter: float = 0.2  # brightness and contrast, relative
+    calibration_images: int = 256  # images that set a subnet's BN statistics
+    checkpoint_every_s: float = 60.0  # seconds between checkpoints (wall clock) [s]
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """The search over the trained supernet's subnets."""
+
+    strategy: Literal["evolution", "random"] = "evolution"  # evolution: NSGA-II under hard limits
+    population: int = 32  # candidates kept per generation and budget
+    generations: int = 6  # rounds of exact evaluation after the first population
+    evaluation_fraction: float = 0.5  # share of the search slice that ranks during evolution
+    rerank: int = 6  # best candidates per budget evaluated on the whole search slice
+    finalists_per_budget: int = 1  # retrained and exported per budget
+    mutation_rate: float = 0.1  # per gene
+    objectives: tuple[str, ...] = ("error", "sram", "macs")  # minimised together; error = 1 - accuracy
+
+
+@dataclass(frozen=True)
+class RetrainSettings:
+    """Retraining of the finalists and, by the same recipe, of the baselines."""
+
+    epochs: int = 10  # passes over train and search slice
+    batch_size: int = 64  # images per step
+    learning_rate: float = 2e-3  # peak of AdamW's warm-up + cosine schedule
+    weight_decay: float = 1e-2  # AdamW, kernels only
+    warmup_fraction: float = 0.05  # share of the steps spent warming up
+    gradient_clip: float = 1.0  # global norm
+    label_smoothing: float = 0.1  # of the hard labels
+    crop_area_min: float = 0.35  # random resized crop: smallest area share
+    colour_jitter: float = 0.2  # brightness and contrast, relative
+    inherit: bool = True  # start subnets from the supernet's weights (baselines always start afresh)
+    distillation: float = 0.5  # weight of the supernet max net's soft labels, 0 = labels only
+    ema_decay: float = 0.998  # of the weights that are validated and exported
+    calibration_images: int = 1024  # images that set the final BN statistics
+    validate_every_epochs: int = 1  # early choice: the best epoch on validation is exported
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """int8 files and their proof."""
+
+    calibration_images: int = 256  # training images that set the activation ranges
+    verify_images: int = 32  # images on which TFLM and the integer simulation must agree bit for bit
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A fixed network trained, exported and tested like a finalist."""
+
+    name: str  # folder name under retrain/ and export/
+    network: Literal["mobilenet_v1"] = "mobilenet_v1"  # see danas_jax/baselines.py
+    resolution_px: int = 96  # input size [px]
+    colour: Literal["mono", "rgb"] = "rgb"  # input colour
+    width_multiplier: float = 0.25  # of the published channel widths
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run depends on."""
+
+    name: str  # the run directory defaults to runs/<name>
+    seed: int = 0  # of data synthesis, splits, initialisation, sampling and search
+    run_dir: str = ""  # where the run lives; "" = runs/<name>
+    data: DataSettings = field(default_factory=DataSettings)
+    space: SearchSpace = field(default_factory=quickstart)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    retrain: RetrainSettings = field(default_factory=RetrainSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
+    budgets: tuple[Limits, ...] = (Limits(sram_bytes=64 * 1024, flash_bytes=512 * 1024),)
+    baselines: tuple[Baseline, ...] = ()
+
+
+def validate(config: Config) -> None:
+    """Raise one UserError that lists every problem: field, value and what would be right."""
+    problems: list[str] = []
+
+    def need(ok: bool, name: str, right: str) -> None:
+        if not ok:
+            value = config
+            for part in name.split("."):
+                value = getattr(value, part)
+            problems.append(f"{name} = {value!r}: {right}")
+
+    for name in ("train.epochs", "train.batch_size", "search.population", "retrain.epochs", "retrain.batch_size"):
+        section, key = name.split(".")
+        need(getattr(getattr(config, section), key) >= 1, name, "give 1 or more")
+    for name in ("train.random_subnets", "search.generations", "data.train_images", "data.detail_px", "seed"):
+        value = config
+        for part in name.split("."):
+            value = getattr(value, part)
+        need(value >= 0, name, "give 0 or more")
+    for section in ("train", "retrain"):
+        need(getattr(config, section).learning_rate > 0, f"{section}.learning_rate", "give a positive number")
+        need(0 <= getattr(config, section).label_smoothing < 1, f"{section}.label_smoothing", "give 0 up to below 1")
+        need(0 < getattr(config, section).crop_area_min <= 1, f"{section}.crop_area_min", "give a share in (0, 1]")
+    for name in ("calibration_images",):
+        for section in ("train", "retrain", "export"):
+            need(getattr(getattr(config, section), name) >= 1, f"{section}.{name}", "give 1 or more")
+    need(0 < config.data.search_fraction < 1, "data.search_fraction", "give a share between 0 and 1")
+    need(0 <= config.data.colour_cue <= 1, "data.colour_cue", "give a share from 0 to 1")
+    need(0 < config.data.validation_fraction < 0.5, "data.validation_fraction", "give a share below 0.5")
+    need(0 < config.data.test_fraction < 0.5, "data.test_fraction", "give a share below 0.5")
+    need(0 < config.search.evaluation_fraction <= 1, "search.evaluation_fraction", "give a share in (0, 1]")
+    need(config.search.finalists_per_budget >= 1, "search.finalists_per_budget", "give 1 or more")
+    need(0 <= config.retrain.distillation <= 1, "retrain.distillation", "give a weight from 0 to 1")
+    need(0 <= config.retrain.ema_decay < 1, "retrain.ema_decay", "give 0 up to below 1")
+    if config.data.source == "folder":
+        need(bool(config.data.path), "data.path", "name the folder of pictures: --data.path DIR")
+    if not config.budgets:
+        problems.append("budgets is empty: give at least one, e.g. --limits.sram-bytes 65536")
+    for i, limits in enumerate(config.budgets):
+        for key in ("sram_bytes", "flash_bytes", "macs", "latency_ms"):
+            value = getattr(limits, key)
+            if value is not None and value <= 0:
+                problems.append(f"budgets[{i}].{key} = {value}: give a positive number or leave it out")
+    known = {"error", "sram", "flash", "macs", "latency"}
+    if not set(config.search.objectives) <= known or "error" not in config.search.objectives:
+        problems.append(f"search.objectives = {config.search.objectives}: choose from {sorted(known)}, with error")
+    names = [baseline.name for baseline in config.baselines]
+    if len(set(names)) != len(names) or any(not n or "/" in n for n in names):
+        problems.append(f"baselines: names {names} must be different, not empty and without '/'")
+    if problems:
+        raise UserError("\n".join(problems))

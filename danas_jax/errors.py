@@ -1,0 +1,9 @@
+"""The two ways a run ends early without being a bug; `danas_jax.cli` turns them into exit codes."""
+
+
+class UserError(Exception):
+    """Bad input (exit code 2): say the field or file, its value, and what would be right."""
+
+
+class Interrupted(Exception):
+    """The user or the scheduler stopped the run (exit code 3); the same command resumes it."""

@@ -1,0 +1,263 @@
+"""SearchSpace: data axes x architecture axes, and the integer genes that everything else speaks.
+
+A candidate system is an integer vector; gene g_i is an index into `space.axes[i].values`, which are sorted from
+cheap to costly, so `genes <= bound` elementwise means "inside the envelope `bound`". No jax here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+
+from danas_jax.errors import UserError
+from danas_jax.layers import LayerBuilder, LayerSpec
+
+COLOURS = ("mono", "rgb")  # cheap to costly; channels 1 and 3
+CHANNELS = {"mono": 1, "rgb": 3}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of inverted residual blocks; the first block has the stride and never a residual.
+
+    `expansions == (1,)` means blocks without the expanding 1x1 convolution (1 mixes with no other value).
+    """
+
+    widths: tuple[int, ...]
+    depths: tuple[int, ...] = (1,)
+    stride: int = 1
+    expansions: tuple[int, ...] = (1,)
+    kernels: tuple[int, ...] = (3,)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What the network sees."""
+
+    resolution_px: int
+    colour: str
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the deployed network."""
+        return CHANNELS[self.colour]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One active inverted residual block."""
+
+    expansion: int
+    kernel: int
+
+
+@dataclass(frozen=True)
+class ArchConfig:
+    """The architecture of one subnet: `stages[i]` is (width, blocks)."""
+
+    stem_width: int
+    stages: tuple[tuple[int, tuple[Block, ...]], ...]
+    head_width: int
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One gene: its name (`resolution_px`, `s2.width`, `s2.b1.kernel` ...) and its values, cheap to costly."""
+
+    name: str
+    values: tuple[int, ...] | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Every axis of the joint search. Values are sorted; an axis with one value is switched off.
+
+    Raises UserError naming the field when a value cannot be.
+    """
+
+    name: str
+    resolutions_px: tuple[int, ...]
+    colours: tuple[str, ...]
+    stem_widths: tuple[int, ...]
+    stages: tuple[Stage, ...]
+    head_widths: tuple[int, ...]
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        def check(field: str, values: tuple, low: int, high: int) -> None:
+            if not values or any(not isinstance(v, int) or not low <= v <= high for v in values):
+                raise UserError(f"space.{field} = {values}: give integers from {low} to {high}")
+            if list(values) != sorted(set(values)):
+                raise UserError(f"space.{field} = {values}: give each value once, ascending")
+
+        check("resolutions_px", self.resolutions_px, 8, 1024)
+        check("stem_widths", self.stem_widths, 1, 4096)
+        check("head_widths", self.head_widths, 1, 8192)
+        if not self.colours or list(self.colours) != [c for c in COLOURS if c in self.colours]:
+            raise UserError(f"space.colours = {self.colours}: give a selection of {COLOURS}, in that order")
+        if not self.stages:
+            raise UserError("space.stages is empty: give at least one Stage")
+        for i, stage in enumerate(self.stages):
+            check(f"stages[{i}].widths", stage.widths, 1, 4096)
+            check(f"stages[{i}].depths", stage.depths, 1, 32)
+            check(f"stages[{i}].expansions", stage.expansions, 1, 16)
+            check(f"stages[{i}].kernels", stage.kernels, 1, 15)
+            check(f"stages[{i}].stride", (stage.stride,), 1, 2)
+            if any(k % 2 == 0 for k in stage.kernels):
+                raise UserError(f"space.stages[{i}].kernels = {stage.kernels}: kernels are odd")
+            if 1 in stage.expansions and stage.expansions != (1,):
+                raise UserError(f"space.stages[{i}].expansions = {stage.expansions}: 1 mixes with no other value")
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """The genes in order: resolution, colour, stem, per stage (width, depth, per block (expansion, kernel)), head."""
+        axes = [
+            Axis("resolution_px", self.resolutions_px),
+            Axis("colour", self.colours),
+            Axis("stem.width", self.stem_widths),
+        ]
+        for s, stage in enumerate(self.stages):
+            axes += [Axis(f"s{s}.width", stage.widths), Axis(f"s{s}.depth", stage.depths)]
+            for b in range(stage.depths[-1]):
+                axes += [Axis(f"s{s}.b{b}.expansion", stage.expansions), Axis(f"s{s}.b{b}.kernel", stage.kernels)]
+        axes.append(Axis("head.width", self.head_widths))
+        return tuple(axes)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Axis name -> position in the gene vector."""
+        return {axis.name: i for i, axis in enumerate(self.axes)}
+
+    @cached_property
+    def cardinalities(self) -> np.ndarray:
+        """Number of values of each axis, int64 [G]."""
+        return np.array([len(axis.values) for axis in self.axes])
+
+    @property
+    def min_genes(self) -> np.ndarray:
+        """The smallest system, int64 [G]."""
+        return np.zeros_like(self.cardinalities)
+
+    @property
+    def max_genes(self) -> np.ndarray:
+        """The largest system, int64 [G]."""
+        return self.cardinalities - 1
+
+    @cached_property
+    def _block_genes(self) -> list[tuple[int, int, int, int]]:
+        """(depth axis, block number, expansion axis, kernel axis) of every block."""
+        rows = []
+        for s, stage in enumerate(self.stages):
+            for b in range(stage.depths[-1]):
+                i = self.index[f"s{s}.b{b}.expansion"]
+                rows.append((self.index[f"s{s}.depth"], b, i, i + 1))
+        return rows
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Uniform over every axis, canonical; int64 [count, G]."""
+        return self.canonical(rng.integers(0, self.cardinalities, size=(count, len(self.axes))))
+
+    def canonical(self, genes: np.ndarray) -> np.ndarray:
+        """Genes of blocks beyond the depth set to 0, so that equal systems have equal genes; [..., G]."""
+        genes = np.array(genes, dtype=np.int64)
+        for depth_axis, block, expansion_axis, kernel_axis in self._block_genes:
+            depth = np.array(self.axes[depth_axis].values)[genes[..., depth_axis]]
+            for axis in (expansion_axis, kernel_axis):
+                genes[..., axis] = np.where(block < depth, genes[..., axis], 0)
+        return genes
+
+    def check(self, genes: np.ndarray) -> np.ndarray:
+        """`genes` as int64 [G]; UserError when the length or a value is outside the space."""
+        genes = np.asarray(genes, dtype=np.int64)
+        if genes.shape != self.cardinalities.shape:
+            raise UserError(f"genes: {genes.size} values, the space {self.name} has {len(self.axes)}")
+        bad = np.flatnonzero((genes < 0) | (genes >= self.cardinalities))
+        if bad.size:
+            axis = self.axes[bad[0]]
+            raise UserError(f"genes: {axis.name} = {genes[bad[0]]}, allowed 0 to {len(axis.values) - 1}")
+        return genes
+
+    def _value(self, genes: np.ndarray, name: str):
+        i = self.index[name]
+        return self.axes[i].values[int(genes[i])]
+
+    def decode(self, genes: np.ndarray) -> tuple[DataConfig, ArchConfig]:
+        """Genes [G] -> what they mean."""
+        genes = self.check(genes)
+        stages = []
+        for s in range(len(self.stages)):
+            depth = self._value(genes, f"s{s}.depth")
+            blocks = tuple(
+                Block(self._value(genes, f"s{s}.b{b}.expansion"), self._value(genes, f"s{s}.b{b}.kernel"))
+                for b in range(depth)
+            )
+            stages.append((self._value(genes, f"s{s}.width"), blocks))
+        data = DataConfig(self._value(genes, "resolution_px"), self._value(genes, "colour"))
+        return data, ArchConfig(self._value(genes, "stem.width"), tuple(stages), self._value(genes, "head.width"))
+
+    def encode(self, data: DataConfig, arch: ArchConfig) -> np.ndarray:
+        """The inverse of `decode` (canonical genes); UserError when a value is not in the space."""
+        chosen: dict[str, int | str] = {
+            "resolution_px": data.resolution_px,
+            "colour": data.colour,
+            "stem.width": arch.stem_width,
+            "head.width": arch.head_width,
+        }
+        for s, (width, blocks) in enumerate(arch.stages):
+            chosen |= {f"s{s}.width": width, f"s{s}.depth": len(blocks)}
+            for b, block in enumerate(blocks):
+                chosen |= {f"s{s}.b{b}.expansion": block.expansion, f"s{s}.b{b}.kernel": block.kernel}
+        genes = self.min_genes
+        for name, value in chosen.items():
+            if name not in self.index or value not in self.axes[self.index[name]].values:
+                raise UserError(f"{name} = {value} is not in the space {self.name}")
+            genes[self.index[name]] = list(self.axes[self.index[name]].values).index(value)
+        return genes
+
+    def layers(self, genes: np.ndarray, num_classes: int) -> tuple[LayerSpec, ...]:
+        """The network of `genes` [G] as it is retrained, costed and exported."""
+        data, arch = self.decode(genes)
+        net = LayerBuilder((data.resolution_px, data.resolution_px, data.channels))
+        net.conv("stem", arch.stem_width, kernel=3, stride=2)
+        for s, ((width, blocks), stage) in enumerate(zip(arch.stages, self.stages, strict=True)):
+            for b, block in enumerate(blocks):
+                entry, name = net.last, f"s{s}.b{b}"
+                if stage.expansions != (1,):
+                    net.conv(f"{name}.expand", block.expansion * net.shape[2])
+                net.depthwise(f"{name}.depthwise", block.kernel, stage.stride if b == 0 else 1)
+                net.conv(f"{name}.project", width, activate=False)
+                if b > 0:
+                    net.add(f"{name}.add", entry)
+        net.conv("head", arch.head_width)
+        net.pool("pool")
+        net.dense("classifier", num_classes)
+        return net.build()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that gives genes their meaning."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def candidate_id(self, genes: np.ndarray) -> str:
+        """Stable id of a system: hash of the space's fingerprint and the canonical genes."""
+        text = self.fingerprint + ":" + ",".join(str(int(g)) for g in self.canonical(genes))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def describe(self, genes: np.ndarray) -> dict:
+        """JSON-ready data and architecture configuration of `genes`."""
+        data, arch = self.decode(genes)
+        return {
+            "data": asdict(data),
+            "arch": {
+                "stem_width": arch.stem_width,
+                "stages": [
+                    {"width": width, "blocks": [asdict(block) for block in blocks]} for width, blocks in arch.stages
+                ],
+                "head_width": arch.head_width,
+            },
+        }
