@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 INPUT = "input"  # the name by which layers refer to the network's input tensor
 
+BN_EPSILON = 1e-3  # of every batch normalisation, in training and when it is folded
+
 CONV, DEPTHWISE, ADD, AVG_POOL, DENSE = "conv", "depthwise", "add", "avg_pool", "dense"
 
 

@@ -1,0 +1,162 @@
+"""`danas`: the commands, their exit codes, and nothing else. jax is imported only when a phase runs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import difflib
+import errno
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Generator
+from pathlib import Path
+
+from danas_jax import __version__
+from danas_jax.errors import Interrupted, UserError
+
+PHASES = ("train", "search", "retrain", "export", "report")
+OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
+
+HELP = """danas: from photographs to an int8 model that fits the board.
+
+usage: danas run CONFIG [flags]          every phase below; the same command resumes
+       danas train CONFIG [flags]        train the supernet once
+       danas search CONFIG [flags]       find the candidates that fit each budget
+       danas retrain CONFIG [flags]      retrain the finalists and the baselines
+       danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro
+       danas report CONFIG [flags]       the table and report/index.html
+       danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER [--json]
+
+CONFIG: a shipped config's name ({shipped}),
+        a Python file with get_config() -> Config, or the folder of a run.
+Flags:  every field, e.g. --data.path DIR --run-dir runs/x --seed 3 --search.population 128;
+        --limits.sram-bytes A B C and --board NAME set the budgets, --smoke makes it tiny, --debug shows tracebacks.
+        `danas run CONFIG --help` lists them all.
+Exit:   0 done, 2 bad input, 3 interrupted (the same command resumes), 1 a bug.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line (default: sys.argv) and return its exit code: 0, 1, 2 or 3."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        with _signals():
+            return _command(arguments)
+    except UserError as error:
+        return _fail(BAD_INPUT, f"danas: {error}", debug)
+    except (Interrupted, KeyboardInterrupt):
+        return _fail(INTERRUPTED, "danas: interrupted; the same command resumes", debug)
+    except BrokenPipeError:  # `danas ... | head`: nobody reads any more, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(BAD_INPUT, f"danas: disk full: {error}; free some space, the same command resumes", debug)
+        text = str(error).strip().splitlines()
+        summary = f"{type(error).__name__}: {text[0] if text else ''}"
+        return _fail(BUG, f"danas: a bug: {summary} (--debug shows the traceback)", debug)
+
+
+def _fail(code: int, message: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(message, file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def _signals() -> Generator[None]:
+    """SIGTERM and SIGINT raise KeyboardInterrupt once; the second one ends the process at once."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    try:
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread: no signals arrive here
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _command(arguments: list[str]) -> int:
+    command, rest = (arguments[0] if arguments else ""), arguments[1:]
+    if command in ("", "-h", "--help", "help"):
+        from danas_jax.config_io import shipped_configs
+
+        print(HELP.format(shipped=", ".join(shipped_configs())), end="", file=sys.stdout if command else sys.stderr)
+        return OK if command else BAD_INPUT
+    if command == "--version":
+        print(f"danas {__version__}")
+        return OK
+    if command == "predict":
+        return _predict(rest)
+    commands = ("run", *PHASES)
+    if command not in commands:
+        near = difflib.get_close_matches(command, (*commands, "predict"), n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
+    return _phases(command, PHASES if command == "run" else (command,), rest)
+
+
+def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
+    from danas_jax import overrides, run
+    from danas_jax.config import Config, validate
+    from danas_jax.config_io import load_config
+
+    named = bool(arguments) and not arguments[0].startswith("-")
+    asks_help = any(a in ("-h", "--help") for a in arguments)
+    if not named and not asks_help:
+        raise UserError(f"give the CONFIG first: danas {command} CONFIG [flags]")
+    config = load_config(arguments[0]) if named else Config(name="CONFIG")
+    if named and Path(arguments[0]).is_dir():
+        config = dataclasses.replace(config, run_dir=arguments[0])  # a run's folder goes on where it is
+    flags = arguments[1:] if named else arguments
+    config = overrides.parse_flags(config, flags, f"danas {command} {arguments[0] if named else 'CONFIG'}")
+    validate(config)
+    _quiet()
+    folder = run.run_directory(config)
+    with run.lock(folder):
+        run.open_run(config)
+        from danas_jax import pipeline  # here, because it brings jax
+
+        pipeline.run_phases(config, phases, folder)
+    return OK
+
+
+def _predict(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("danas predict", description="Run an exported int8 model on pictures.")
+    parser.add_argument("model", metavar="RUN_OR_TFLITE", help="a run's folder (its best finalist) or a .tflite")
+    parser.add_argument("images", metavar="IMAGE_OR_FOLDER", help="one picture, or a folder of them")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(arguments)
+    _quiet()
+    from danas_jax.deploy.predict import predict_files
+
+    rows = predict_files(options.model, options.images)
+    if options.json:
+        print(json.dumps({"schema_version": 1, "predictions": rows}, indent=2))
+    else:
+        for row in rows:
+            print(f"{row['label']:<20} {row['scores'][row['label']]:6.1%}  {row['file']}")
+    return OK
+
+
+def _quiet() -> None:
+    """Keep library chatter off the terminal; must happen before jax or tflite_micro is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    import logging
+
+    logging.getLogger("absl").setLevel(logging.ERROR)

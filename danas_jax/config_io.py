@@ -1,0 +1,224 @@
+"""CONFIG argument -> Config, and Config <-> strict JSON. Generic over type hints: a new field needs nothing here."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.util
+import json
+import math
+import traceback
+import types
+import typing
+from pathlib import Path
+
+from danas_jax.config import Config
+from danas_jax.errors import UserError
+
+_MAX_CONFIG_BYTES = 16 * 1024 * 1024
+
+
+def to_json(config: Config) -> dict:
+    """JSON-ready dictionary of every field; UserError naming `section.field` where a value has a wrong type."""
+    return _dump(config, Config, "")
+
+
+def from_json(obj: dict) -> Config:
+    """The inverse of `to_json`; UserError naming `section.field` that is unknown, missing or of a wrong type."""
+    return _load({k: v for k, v in obj.items() if k != "schema_version"} if isinstance(obj, dict) else obj, Config, "")
+
+
+def read_config(path: Path | str) -> Config:
+    """A run's config.json as data (nothing is executed); UserError names the file."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise UserError(f"{path}: larger than any configuration ({_MAX_CONFIG_BYTES} bytes)")
+        obj = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if isinstance(obj, dict) and obj.get("schema_version") != 1:
+        raise UserError(f"{path}: schema_version is {obj.get('schema_version')!r}, this danas reads 1")
+    try:
+        return from_json(obj)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def differences(was: Config, now: Config) -> list[str]:
+    """`field: was X, is Y` for each field that differs; run_dir is left out, a run may be moved."""
+    a, b = _flatten(to_json(was)), _flatten(to_json(now))
+    missing = object()
+
+    def show(value: object) -> str:
+        return "absent" if value is missing else repr(value)
+
+    return [
+        f"{name}: was {show(a.get(name, missing))}, is {show(b.get(name, missing))}"
+        for name in {**a, **b}
+        if name != "run_dir" and a.get(name, missing) != b.get(name, missing)
+    ]
+
+
+def load_config(argument: str) -> Config:
+    """The Config that CONFIG names: a run's folder, a .py file with `get_config()`, or a shipped config's name.
+
+    A folder is read as data. UserError says what was wrong, with near misses for an unknown name.
+    """
+    path, shipped = Path(argument), shipped_configs()
+    if (path / "config.json").is_file():
+        return read_config(path / "config.json")
+    if argument in shipped:
+        return _from_python(shipped[argument])
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise UserError(f"{argument}: no such file")
+        return _from_python(path)
+    if path.is_dir():
+        raise UserError(f"{argument}: this folder holds no config.json, so it is not a run")
+    near = difflib.get_close_matches(argument, shipped, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise UserError(
+        f"unknown config {argument!r}.{hint} Shipped: {', '.join(sorted(shipped))}; "
+        "or give a .py file with get_config(), or the folder of a run."
+    )
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Name -> file of each config that comes with the package (`configs/` of the repository)."""
+    spec = importlib.util.find_spec("danas_jax.configs")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    folders.append(str(Path(__file__).resolve().parent.parent / "configs"))  # a checkout that is not installed
+    for folder in folders:
+        files = {p.stem: p for p in sorted(Path(folder).glob("*.py")) if not p.stem.startswith("_")}
+        if files:
+            return files
+    return {}
+
+
+def _from_python(path: Path) -> Config:
+    spec = importlib.util.spec_from_file_location(f"danas_config_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # path ends in .py
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, "get_config", None)):
+            raise UserError(f"{path}: has no function get_config()")
+        config = module.get_config()
+    except UserError as error:
+        raise UserError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
+    except Exception as error:
+        # A mistake in somebody's config is bad input, not a bug of ours: say where in their file.
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
+        where = f"{path}, line {line}" if line else str(path)
+        raise UserError(f"{where}: {type(error).__name__}: {error}") from error
+    if not isinstance(config, Config):
+        raise UserError(f"{path}: get_config() returned {type(config).__name__}, not a Config")
+    try:
+        return from_json(to_json(config))  # checks every type and turns lists into tuples
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _name(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _wrong(name: str, value: object, expected: str) -> UserError:
+    shown = repr(value)
+    return UserError(f"{name or 'config'} = {shown if len(shown) < 80 else shown[:77] + '...'}: {expected} is expected")
+
+
+def _describe(hint: object) -> str:
+    if hint is type(None):
+        return "null"
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_describe(h) for h in typing.get_args(hint))
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(repr(v) for v in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        return "a list"
+    return getattr(hint, "__name__", str(hint))
+
+
+def _matches(value: object, hint: object) -> bool:
+    """Whether the JSON value is of the plain type `hint`; True and False are no numbers."""
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(hint, type) and type(value) is hint
+
+
+def _dump(value: object, hint: typing.Any, name: str) -> typing.Any:
+    if dataclasses.is_dataclass(hint):
+        if type(value) is not hint:
+            raise _wrong(name, value, _describe(hint))
+        hints = typing.get_type_hints(hint)
+        return {
+            f.name: _dump(getattr(value, f.name), hints[f.name], _name(name, f.name)) for f in dataclasses.fields(hint)
+        }
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, tuple | list):
+            raise _wrong(name, value, _describe(hint))
+        return [_dump(v, h, f"{name}[{i}]") for i, (v, h) in enumerate(_items(value, hint, name))]
+    _load(value, hint, name)
+    return value
+
+
+def _items(values: typing.Sequence, hint: object, name: str) -> list[tuple[object, object]]:
+    arguments = typing.get_args(hint)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return [(v, arguments[0]) for v in values]
+    if len(values) != len(arguments):
+        raise _wrong(name, values, f"a list of {len(arguments)}")
+    return list(zip(values, arguments, strict=True))
+
+
+def _load(value: typing.Any, hint: typing.Any, name: str) -> typing.Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise _wrong(name, value, _describe(hint))
+        known = [f.name for f in dataclasses.fields(hint)]
+        for key in value:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                raise UserError(f"unknown field {_name(name, key)}" + (f" (did you mean {near[0]}?)" if near else ""))
+        for key in known:
+            if key not in value:
+                raise UserError(f"missing field {_name(name, key)}")
+        hints = typing.get_type_hints(hint)
+        return hint(**{key: _load(value[key], hints[key], _name(name, key)) for key in known})
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _wrong(name, value, _describe(hint))
+        return tuple(_load(v, h, f"{name}[{i}]") for i, (v, h) in enumerate(_items(value, hint, name)))
+    if origin is typing.Literal:
+        if value in typing.get_args(hint) and any(type(value) is type(v) for v in typing.get_args(hint)):
+            return value
+        raise _wrong(name, value, _describe(hint))
+    if origin in (typing.Union, types.UnionType):
+        for option in typing.get_args(hint):
+            if value is None and option is type(None):
+                return None
+            if value is not None and _matches(value, option):
+                return option(value)
+        raise _wrong(name, value, _describe(hint))
+    if not _matches(value, hint):
+        raise _wrong(name, value, _describe(hint))
+    return hint(value)
+
+
+def _flatten(value: typing.Any, name: str = "") -> dict[str, object]:
+    """{"train.epochs": 10, "budgets[0].macs": None ...}; lists of plain values stay whole."""
+    if isinstance(value, dict):
+        parts = [_flatten(v, _name(name, k)) for k, v in value.items()]
+    elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        parts = [_flatten(v, f"{name}[{i}]") for i, v in enumerate(value)]
+    else:
+        return {name: value}
+    return {k: v for part in parts for k, v in part.items()}

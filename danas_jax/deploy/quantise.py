@@ -1,0 +1,158 @@
+"""Post-training int8 quantisation: per-channel weights, per-tensor activations, int32 biases (the TFLite scheme)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from danas_jax.deploy import kernels
+from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, LayerSpec
+
+Folded = Mapping[str, Mapping[str, np.ndarray]]  # {layer: {"kernel", "bias"}} float32, see fold.py
+MIN_SCALE = 2.0**-14  # smallest activation scale: a tensor that spans less than 0.016 carries no information
+MAX_BIAS = 2**30  # largest int32 bias: leaves the accumulator as much room for the products
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Affine quantisation of one activation tensor: real = scale * (int8 - zero_point). `scale` is float32-exact."""
+
+    scale: float
+    zero_point: int
+
+
+INPUT_SCALE = Scale(1 / 128, 0)  # int8 input = pixel - 128, read by the network as (pixel - 128) / 128
+
+
+@dataclass(frozen=True)
+class QuantisedLayer:
+    """One operator of an int8 network.
+
+    `kernel` int8 in the training layout (conv [k, k, in, out], depthwise [k, k, c], dense [in, out]),
+    `kernel_scales` float32 [out] (dense: [1]), `bias` int32 [out]; all three None for add and avg_pool.
+    """
+
+    spec: LayerSpec
+    output: Scale
+    kernel: np.ndarray | None = None
+    kernel_scales: np.ndarray | None = None
+    bias: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class QuantisedModel:
+    """A whole int8 network: `layers` in execution order, `input` the quantisation of its input tensor."""
+
+    layers: tuple[QuantisedLayer, ...]
+    input: Scale = INPUT_SCALE
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """[R, R, C] of the input image."""
+        return self.layers[0].spec.in_shape
+
+    @property
+    def output(self) -> Scale:
+        """Quantisation of the logits."""
+        return self.layers[-1].output
+
+
+def float_layers(layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarray):
+    """Run one chunk of uint8 images [n, R, R, C] in float32; yields (layer, output [n, h, w, c])."""
+    tensors = {INPUT: (images.astype(np.float32) - 128) / 128}
+    for layer in layers:
+        x = tensors[layer.inputs[0]]
+        if layer.op == ADD:
+            y = x + tensors[layer.inputs[1]]
+        elif layer.op == AVG_POOL:
+            y = x.mean(axis=(1, 2), keepdims=True)
+        else:
+            weights = folded[layer.name]
+            if layer.op == DENSE:
+                y = kernels.dense(x, weights["kernel"])
+            else:
+                run = kernels.conv if layer.op == CONV else kernels.depthwise
+                y = run(x, weights["kernel"], layer.stride)
+            y += weights["bias"]
+        if layer.activation != "none":
+            np.clip(y, 0, 6 if layer.activation == "relu6" else None, out=y)
+        tensors[layer.name] = y
+        yield layer, y
+
+
+def float_forward(layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarray) -> np.ndarray:
+    """Logits float32 [N, classes] of the folded network on uint8 images [N, R, R, C]. ValueError on other images."""
+    kernels.check_images(layers, images)
+    logits = []
+    for part in kernels.chunks(layers, len(images)):
+        for _, y in float_layers(layers, folded, images[part]):
+            last = y
+        logits.append(last.reshape(len(last), -1))
+    return np.concatenate(logits)
+
+
+def _activation_ranges(
+    layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarray
+) -> dict[str, tuple[float, float]]:
+    """{layer: (lowest, highest) value}, each range containing 0 (padding and ReLU must be exact)."""
+    ranges = {layer.name: (0.0, 0.0) for layer in layers}
+    for part in kernels.chunks(layers, len(images)):
+        for layer, y in float_layers(layers, folded, images[part]):
+            low, high = ranges[layer.name]
+            ranges[layer.name] = (float(np.minimum(low, y.min())), float(np.maximum(high, y.max())))  # NaN stays
+    return ranges
+
+
+def _activation_scale(low: float, high: float, inputs: list[Scale]) -> Scale:
+    """The affine scale of a range that contains 0; -128 and 127 map to its ends."""
+    # a dead tensor still needs a scale that keeps the multipliers of its operator in range
+    floor = max(MIN_SCALE, 2**-16 * max(source.scale for source in inputs))
+    scale = float(np.float32(max((high - low) / 255, floor)))
+    return Scale(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
+
+
+def _quantise_weights(layer: LayerSpec, kernel: np.ndarray, bias: np.ndarray, source: Scale, output: Scale) -> dict:
+    """int8 kernel, its scales and the int32 bias of one layer."""
+    kernel, bias = kernel.astype(np.float64), bias.astype(np.float64)
+    flat = np.abs(kernel).reshape(-1, kernel.shape[-1])
+    largest, bias_size = flat.max(axis=0), np.abs(bias)
+    if layer.op == DENSE:  # one scale for the tensor, as TFLite specifies for int8 fully connected
+        largest, bias_size = largest.max(keepdims=True), bias_size.max(keepdims=True)
+    scales = np.maximum.reduce(
+        [
+            largest / 127,
+            bias_size / (source.scale * MAX_BIAS),  # channels of tiny weights: the bias must fit
+            np.full_like(largest, output.scale * 2**-20 / source.scale),  # dead channels: no scale of 0
+        ]
+    )
+    scales = scales.astype(np.float32)
+    return {
+        "kernel": np.clip(np.rint(kernel / scales), -127, 127).astype(np.int8),
+        "kernel_scales": scales,
+        "bias": np.rint(bias / (source.scale * scales.astype(np.float64))).astype(np.int32),
+    }
+
+
+def quantise(layers: tuple[LayerSpec, ...], folded: Folded, calibration_images: np.ndarray) -> QuantisedModel:
+    """int8 network of `folded` weights, activation ranges (min/max) from uint8 calibration images [N, R, R, C].
+
+    Weights are symmetric, per output channel (dense: per tensor); biases int32. ValueError on images of another
+    shape or activations that are not finite.
+    """
+    kernels.check_images(layers, calibration_images)
+    ranges = _activation_ranges(layers, folded, calibration_images)
+    scales = {INPUT: INPUT_SCALE}
+    done = []
+    for layer in layers:
+        low, high = ranges[layer.name]
+        if not np.isfinite(high - low):
+            raise ValueError(f"{layer.name}: activations from {low} to {high} on the calibration images")
+        sources = [scales[name] for name in layer.inputs]
+        # TFLM's int8 average pool does not rescale
+        output = sources[0] if layer.op == AVG_POOL else _activation_scale(low, high, sources)
+        parts = _quantise_weights(layer, **folded[layer.name], source=sources[0], output=output) if layer.params else {}
+        done.append(QuantisedLayer(layer, output, **parts))
+        scales[layer.name] = output
+    return QuantisedModel(tuple(done))

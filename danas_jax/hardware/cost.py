@@ -1,0 +1,185 @@
+"""All figures of a network, of populations of them, and what fits a budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from danas_jax.config import Limits
+from danas_jax.errors import UserError
+from danas_jax.hardware import flash, latency, memory, tflm
+from danas_jax.layers import LayerSpec, total_macs, total_params
+from danas_jax.space import SearchSpace
+
+COST_KEYS = (
+    "macs",
+    "params",
+    "peak_sram_bytes",
+    "arena_device_bytes",
+    "arena_host_bytes",
+    "file_bytes",
+    "flash_bytes",
+    "latency_ms",
+)
+# Limits field -> the costs that it bounds. A network has to fit the board by the derived figure and this host by the
+# checked one, so that a wrong derivation cannot hide.
+BOUNDS = {
+    "sram_bytes": ("arena_device_bytes", "arena_host_bytes"),
+    "flash_bytes": ("flash_bytes",),
+    "macs": ("macs",),
+    "latency_ms": ("latency_ms",),
+}
+
+NAMES = {"sram_bytes": "SRAM", "flash_bytes": "flash", "macs": "MACs", "latency_ms": "latency"}
+
+
+def cost(layers: Sequence[LayerSpec], board_name: str = "") -> dict[str, int | float]:
+    """Every figure of one network, keys as in docs/design.md: bytes, MACs and milliseconds (on `board_name`).
+
+    Raises UserError for an unknown board or a network that cannot be (see `memory.tensors`).
+    """
+    layers = tuple(layers)
+    macs, file = total_macs(layers), flash.file_bytes(layers)
+    device, host = tflm.arenas(layers)
+    return {
+        "macs": macs,
+        "params": total_params(layers),
+        "peak_sram_bytes": memory.live_peak_bytes(layers),
+        "arena_device_bytes": device,
+        "arena_host_bytes": host,
+        "file_bytes": file,
+        "flash_bytes": flash.flash_bytes(file),
+        "latency_ms": latency.latency_ms(macs, board_name),
+    }
+
+
+_cache: dict[tuple[str, int], dict[bytes, tuple[int, ...]]] = {}  # (space, classes) -> canonical genes -> figures
+CACHE_ENTRIES = 1_000_000  # per (space, classes), about 300 B each; then it starts afresh
+
+
+def space_costs(space: SearchSpace, genes: np.ndarray, num_classes: int, board_name: str = "") -> dict[str, np.ndarray]:
+    """Costs of genes [N, G]: one array [N] per key of COST_KEYS, int64 but for latency_ms (float64).
+
+    Equal to `cost(space.layers(g, num_classes), board_name)` for each row; figures are kept in memory.
+    """
+    genes = np.ascontiguousarray(np.atleast_2d(space.canonical(genes)))
+    known = _cache.setdefault((space.fingerprint, num_classes), {})
+    if len(known) > CACHE_ENTRIES:
+        known.clear()
+    rows = np.empty((len(genes), len(COST_KEYS) - 1), np.int64)
+    for i, row in enumerate(genes):
+        key = row.tobytes()
+        figures = known.get(key)
+        if figures is None:
+            every = cost(space.layers(row, num_classes))
+            figures = known[key] = tuple(int(every[name]) for name in COST_KEYS[:-1])
+        rows[i] = figures
+    costs = {name: rows[:, k] for k, name in enumerate(COST_KEYS[:-1])}
+    return costs | {"latency_ms": latency.latency_ms(costs["macs"], board_name)}
+
+
+def violation(costs: Mapping[str, np.ndarray | float], limits: Limits) -> np.ndarray:
+    """Sum of relative excesses over the limits, float64 [N] (a scalar array for the costs of one network); 0 = fits.
+
+    `sram_bytes` binds the larger of the two arenas; a limit of None binds nothing. latency_ms must have been computed
+    for the limits' board.
+    """
+    total = np.zeros(np.shape(costs["macs"]))
+    for field, keys in BOUNDS.items():
+        limit = getattr(limits, field)
+        if limit is None:
+            continue
+        if limit <= 0:
+            raise UserError(f"limits.{field} = {limit}: give a positive number or leave it out")
+        worst = np.max([np.asarray(costs[key], np.float64) for key in keys], axis=0)
+        total = total + np.maximum(worst / limit - 1.0, 0.0)
+    return total
+
+
+def fits(costs: Mapping[str, np.ndarray | float], limits: Limits) -> np.ndarray:
+    """Whether every limit is kept, bool [N]."""
+    return violation(costs, limits) == 0.0
+
+
+def _only(space: SearchSpace, axis: int, value: int) -> np.ndarray:
+    """The smallest system in which gene `axis` is `value` and counts, int64 [G]: a block's gene needs its depth."""
+    genes = space.min_genes
+    genes[axis] = value
+    stage, _, rest = space.axes[axis].name.partition(".b")
+    if rest:
+        block = int(rest.partition(".")[0])
+        depth = space.index[f"{stage}.depth"]
+        genes[depth] = next(i for i, d in enumerate(space.axes[depth].values) if int(d) > block)
+    return genes
+
+
+def _single_axis(space: SearchSpace) -> list[tuple[int, int]]:
+    """(axis, value index) of every value of every axis but the smallest ones."""
+    return [(axis, v) for axis, count in enumerate(space.cardinalities) for v in range(1, int(count))]
+
+
+def _text(field: str, value: float, limit: bool) -> str:
+    """A figure for people; needs are rounded up, limits down, so that an excess never reads as equality."""
+    rounded = math.floor if limit else math.ceil
+    if field.endswith("_bytes"):
+        return f"{rounded(value / 1024 * 10) / 10:g} kB"
+    if field == "macs":
+        return f"{rounded(value / 1e6 * 1000) / 1000:g} M"
+    return f"{rounded(value * 10) / 10:g} ms"
+
+
+def smallest_need(space: SearchSpace, num_classes: int, limits: Limits) -> str | None:
+    """None when something of the space may fit `limits`, else e.g. "needs 31.2 kB SRAM, limit is 20 kB".
+
+    Tried are the smallest system, every system that differs from it in one axis, and those at every resolution and
+    colour. The arena is not monotone in the genes (a wider map can pack better), so the smallest genes need not be the
+    smallest arena; but kernels and colour move it by little, and two axes at once would have to conspire for a system
+    outside this list to be the only one that fits.
+    """
+    # the data axes together: they scale the input and every map
+    rows = [
+        np.array([r, c, *space.min_genes[2:]])
+        for r in range(len(space.resolutions_px))
+        for c in range(len(space.colours))
+    ]
+    rows += [_only(space, axis, value) for axis, value in _single_axis(space) if axis >= 2]
+    costs = space_costs(space, np.array(rows), num_classes, limits.board)
+    if fits(costs, limits).any():
+        return None
+    needs = {field: np.max([costs[key] for key in keys], axis=0) for field, keys in BOUNDS.items()}
+    bound = {field: getattr(limits, field) for field in BOUNDS if getattr(limits, field) is not None}
+    over = {field: needs[field].min() for field, limit in bound.items() if needs[field].min() > limit}
+    together = ""
+    if not over:  # each limit alone can be kept, not all of them by one system
+        nearest = int(np.argmin(violation(costs, limits)))
+        over = {field: needs[field][nearest] for field, limit in bound.items() if needs[field][nearest] > limit}
+        together = " (the system nearest to all limits at once)"
+    parts = [
+        f"needs {_text(field, float(need), False)} {NAMES[field]}, limit is {_text(field, bound[field], True)}"
+        for field, need in over.items()
+    ]
+    return "; ".join(parts) + together
+
+
+def prune(space: SearchSpace, budgets: Sequence[Limits], num_classes: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """(lower, upper) bounds of the genes, int64 [G] each and inclusive, and the dropped values as "axis = value".
+
+    A value goes when no budget can hold it with every other axis at its smallest; values go from the top of an axis
+    only, so genes keep their meaning and the envelope narrows. What remains need not fit: it may.
+    """
+    upper, dropped = space.min_genes, []
+    pairs = _single_axis(space)
+    if pairs:
+        rows = np.array([_only(space, axis, value) for axis, value in pairs])
+        ok = np.zeros(len(pairs), bool)
+        for limits in budgets:
+            ok |= fits(space_costs(space, rows, num_classes, limits.board), limits)
+        for (axis, value), keep in zip(pairs, ok, strict=True):
+            if keep:
+                upper[axis] = max(upper[axis], value)
+    for axis, value in pairs:
+        if value > upper[axis]:
+            dropped.append(f"{space.axes[axis].name} = {space.axes[axis].values[value]}")
+    return space.min_genes, upper, dropped

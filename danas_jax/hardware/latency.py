@@ -1,0 +1,48 @@
+"""Latency from published lines: a + b * MMACs, per (board, runtime). First cut; lookup tables per layer come later.
+
+Source: rows of the mit-han-lab/tinyengine README (STM32H743 at 480 MHz, int8); the line fits them within 2.6 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from danas_jax.errors import UserError
+from danas_jax.hardware.boards import board
+
+REFERENCE = "stm32h743"  # the board that the published rows were measured on
+LINES = {(REFERENCE, "tflm"): (22.0, 94.8)}  # (board, runtime) -> (a [ms], b [ms per 10^6 MACs]) at 480 MHz
+
+
+@dataclass(frozen=True)
+class Line:
+    """latency [ms] = `fixed_ms` + `ms_per_mmac` * MACs / 1e6; `basis` says what the figure is worth."""
+
+    fixed_ms: float
+    ms_per_mmac: float
+    basis: str
+
+
+def line(board_name: str = "", runtime: str = "tflm") -> Line:
+    """The latency line of a board; "" is the published line itself (STM32H743, 480 MHz).
+
+    Boards without rows of their own are scaled by clock from the H743 and say so; a core that does less per clock than
+    a Cortex-M7 gets a lower bound. UserError for an unknown board or a runtime without a line.
+    """
+    if (REFERENCE, runtime) not in LINES:
+        raise UserError(f"runtime = {runtime!r} has no latency line; known: {sorted({r for _, r in LINES})}")
+    a, b = LINES[REFERENCE, runtime]
+    target, reference = board(board_name or REFERENCE), board(REFERENCE)
+    if target.name == reference.name:
+        return Line(a, b, "published (STM32H743, 480 MHz, within 2.6 %)")
+    scale = reference.clock_hz / target.clock_hz
+    basis = f"scaled by clock from the STM32H743 (x{scale:.2f})"
+    if target.core != reference.core:
+        basis += f"; lower bound: a {target.core} does less per clock than a {reference.core}"
+    return Line(a * scale, b * scale, basis)
+
+
+def latency_ms(macs, board_name: str = "", runtime: str = "tflm"):
+    """Milliseconds of one inference of `macs` multiply-accumulates (an int, or an array of any shape)."""
+    fit = line(board_name, runtime)
+    return fit.fixed_ms + fit.ms_per_mmac * macs / 1e6

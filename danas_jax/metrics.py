@@ -1,0 +1,138 @@
+"""Figures that say how sure a number is and how good a front is: intervals, rank correlation, hypervolume. NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+PAIRS_AT_ONCE = 4_000_000  # entries of a pairwise matrix held at a time (kendall_tau, hypervolume)
+
+
+def accuracy_standard_error(accuracy: float, images: float) -> float:
+    """Binomial standard error of an accuracy (0 to 1) measured on `images` images; NaN without images."""
+    if images <= 0 or not 0 <= accuracy <= 1:
+        return float("nan")
+    return float(np.sqrt(accuracy * (1 - accuracy) / images))
+
+
+def wilson_interval(correct: int, images: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson score interval (95 % at the default z) of `correct` out of `images`; (0, 1) without images."""
+    if images <= 0:
+        return 0.0, 1.0
+    share, z2 = correct / images, z * z
+    centre = (share + z2 / (2 * images)) / (1 + z2 / images)
+    half = z * np.sqrt(share * (1 - share) / images + z2 / (4 * images**2)) / (1 + z2 / images)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def bootstrap_interval(correct: np.ndarray, seed: int, resamples: int = 10_000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the accuracy of `correct`, bool [N]; ValueError when empty."""
+    correct = np.asarray(correct, dtype=bool)
+    if correct.size == 0:
+        raise ValueError("bootstrap_interval: no images")
+    # The number of correct images in a resample of N is Binomial(N, share): no [resamples, N] index is needed.
+    draws = np.random.default_rng(seed).binomial(correct.size, correct.mean(), resamples) / correct.size
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def paired_bootstrap(
+    correct_a: np.ndarray, correct_b: np.ndarray, seed: int, resamples: int = 10_000
+) -> tuple[float, float, float]:
+    """Accuracy of a minus that of b on the same images, bool [N] each, and its 95 % interval: (difference, low, high).
+
+    Raises ValueError when the two are empty or of different length.
+    """
+    a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
+    if a.shape != b.shape or a.size == 0:
+        raise ValueError(f"paired_bootstrap: the same images for both, got {a.shape} and {b.shape}")
+    # An image contributes +1, -1 or 0, so the counts of a resample are multinomial: the pairing is kept.
+    only_a, only_b = np.sum(a & ~b), np.sum(b & ~a)
+    shares = np.array([only_a, only_b, a.size - only_a - only_b]) / a.size
+    counts = np.random.default_rng(seed).multinomial(a.size, shares, size=resamples)
+    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / a.size, [0.025, 0.975])
+    return float((only_a - only_b) / a.size), float(low), float(high)
+
+
+def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:
+    """Kendall's tau-b of two [N] rankings (ties corrected), -1 to 1; NaN when one of them is constant."""
+    a, b = _pair(a, b)
+    chunk = max(1, PAIRS_AT_ONCE // max(1, a.size))
+    agree, pairs_a, pairs_b = 0, 0, 0  # over ordered pairs: concordant minus discordant, untied in a, untied in b
+    for start in range(0, a.size, chunk):
+        sign_a = np.sign(a[start : start + chunk, None] - a)
+        sign_b = np.sign(b[start : start + chunk, None] - b)
+        agree += np.sum(sign_a * sign_b)
+        pairs_a += np.count_nonzero(sign_a)
+        pairs_b += np.count_nonzero(sign_b)
+    return float(agree / np.sqrt(float(pairs_a) * float(pairs_b))) if pairs_a and pairs_b else float("nan")
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation of two [N] arrays (average ranks on ties); NaN when one of them is constant."""
+    a, b = (_average_ranks(x) for x in _pair(a, b))
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt(np.sum(a * a) * np.sum(b * b))
+    return float(np.sum(a * b) / scale) if scale > 0 else float("nan")
+
+
+def _pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1 or a.size == 0:
+        raise ValueError(f"rank correlation: two vectors of one length, got {a.shape} and {b.shape}")
+    return a, b
+
+
+def _average_ranks(x: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def pareto_mask(points: np.ndarray) -> np.ndarray:
+    """Which rows of `points` [N, K] (minimised) no other row dominates, bool [N]; equal rows stay, NaN rows do not."""
+    points = np.asarray(points, dtype=np.float64)
+    alive = np.flatnonzero(~np.isnan(points).any(axis=1))
+    alive = alive[np.lexsort(points[alive].T[::-1])]  # a row can only be dominated by an earlier one
+    position = 0
+    while position < len(alive):  # once per member of the front, not per candidate
+        pivot = points[alive[position]]
+        keep = (points[alive] < pivot).any(axis=1) | (points[alive] == pivot).all(axis=1)
+        position = int(np.sum(keep[: position + 1]))
+        alive = alive[keep]
+    mask = np.zeros(len(points), dtype=bool)
+    mask[alive] = True
+    return mask
+
+
+def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
+    """Volume that `points` [N, K] (minimised) dominate below `reference` [K]; exact, meant for K = 1 to 4.
+
+    Points that are not below the reference everywhere, or hold a NaN, add nothing. Time grows as N^max(2, K - 1).
+    """
+    reference = np.asarray(reference, dtype=np.float64)
+    points = np.asarray(points, dtype=np.float64).reshape(-1, reference.size)
+    points = points[(points < reference).all(axis=1)]
+    return _volume(points[pareto_mask(points)], reference) if len(points) else 0.0
+
+
+def _volume(points: np.ndarray, reference: np.ndarray) -> float:
+    if reference.size == 1:
+        return float(reference[0] - points.min())
+    if reference.size == 2:
+        points = np.column_stack([points, np.zeros(len(points))])
+        return _volume(points, np.append(reference, 1.0))
+    points = points[np.argsort(points[:, -1], kind="stable")]
+    height = np.diff(np.append(points[:, -1], reference[-1]))  # slice i lies above the first i + 1 points
+    if reference.size > 3:
+        slices = np.flatnonzero(height > 0)
+        return float(sum(height[i] * hypervolume(points[: i + 1, :-1], reference[:-1]) for i in slices))
+    # Three objectives: the areas of all slices at once. Columns are the points by x; a point not yet in a slice has
+    # no y there; the running minimum over x is the staircase of the slice's front.
+    by_x = np.argsort(points[:, 0], kind="stable")
+    width = np.diff(np.append(points[by_x, 0], reference[0]))
+    areas = np.empty(len(points))
+    chunk = max(1, PAIRS_AT_ONCE // len(points))
+    for start in range(0, len(points), chunk):
+        slices = np.arange(start, min(start + chunk, len(points)))
+        y = np.where(by_x <= slices[:, None], points[by_x, 1], reference[1])
+        areas[slices] = (reference[1] - np.minimum.accumulate(y, axis=1)) @ width
+    return float(areas @ height)

@@ -1,0 +1,110 @@
+"""summary.json as text: the rows that the terminal table and the page share, and the table itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+DASH = "–"
+COLUMNS = (
+    "network",
+    "budget",
+    "input",
+    "int8 test [95 %]",
+    "MACs",
+    "arena (board / host)",
+    "arena measured",
+    "file",
+    "search",
+    "float val.",
+    "int8 val.",
+)
+
+
+def kilobytes(value: float | None) -> str:
+    """Bytes as text in kB of 1,024 B."""
+    return DASH if value is None else f"{value / 1024:.1f} kB"
+
+
+def millions(value: float | None) -> str:
+    """MACs as text in millions."""
+    return DASH if value is None else f"{value / 1e6:.2f} M"
+
+
+def share(value: float | None) -> str:
+    """An accuracy (0 to 1) as text with three digits."""
+    return DASH if value is None else f"{value:.3f}"
+
+
+def budget_text(budget: dict[str, Any] | None) -> str:
+    """`64 kB SRAM, 512 kB flash`; a dash for a baseline, which has no budget."""
+    if budget is None:
+        return DASH
+    parts = [budget["board"]] if budget.get("board") else []
+    for key, name in (("sram_bytes", "SRAM"), ("flash_bytes", "flash")):
+        if budget.get(key) is not None:
+            parts.append(f"{budget[key] / 1024:g} kB {name}")
+    if budget.get("macs") is not None:
+        parts.append(f"{budget['macs'] / 1e6:g} M MACs")
+    if budget.get("latency_ms") is not None:
+        parts.append(f"{budget['latency_ms']:g} ms")
+    return ", ".join(parts) or "no limits"
+
+
+def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """One row of texts, as in COLUMNS, for each finalist and baseline of a summary.json; what is missing is a dash."""
+    result = []
+    for entry in summary.get("finalists", []):
+        predicted, measured = entry.get("predicted") or {}, entry.get("measured") or {}
+        accuracy, data = entry.get("accuracy") or {}, entry.get("data") or {}
+        interval = accuracy.get("int8_test_interval")
+        test = share(accuracy.get("int8_test"))
+        result.append(
+            (
+                str(entry.get("name") or entry.get("id")),
+                budget_text(entry.get("budget")),
+                f"{data.get('resolution_px', DASH)} px {data.get('colour', '')}",
+                f"{test} [{share(interval[0])}, {share(interval[1])}]" if interval else test,
+                millions(predicted.get("macs")),
+                f"{kilobytes(predicted.get('arena_device_bytes'))} / {kilobytes(predicted.get('arena_host_bytes'))}",
+                kilobytes(measured.get("arena_bytes")),
+                kilobytes(measured.get("file_bytes")),
+                share(accuracy.get("search")),
+                share(accuracy.get("float_validation")),
+                share(accuracy.get("int8_validation")),
+            )
+        )
+    return result
+
+
+def comparison_lines(summary: dict[str, Any]) -> list[str]:
+    """One sentence for each paired comparison: points of test accuracy, 95 % interval, what it shows."""
+    names = {entry.get("id"): entry.get("name") or entry.get("id") for entry in summary.get("finalists", [])}
+    lines = []
+    for item in summary.get("comparisons", []):
+        low, high = item["interval"]
+        verdict = "above" if low > 0 else "below" if high < 0 else "no difference shown"
+        finalist, baseline = (names.get(item[key], item[key]) for key in ("finalist", "baseline"))
+        lines.append(
+            f"{finalist} minus {baseline}: {100 * item['difference']:+.1f} points of int8 test accuracy, "
+            f"95 % interval [{100 * low:+.1f}, {100 * high:+.1f}] ({verdict})"
+        )
+    return lines
+
+
+def print_table(summary: dict[str, Any], console: Console | None = None) -> None:
+    """Print the final table and the comparisons; a narrow terminal wraps the cells, nothing is cut."""
+    console = console or Console(soft_wrap=False)
+    if not console.is_terminal and console.width < 160:
+        console = Console(file=console.file, width=160)  # a log file has no edge
+    table = Table(title=f"{summary.get('name', 'run')}: finalists", box=box.SIMPLE_HEAVY, title_justify="left")
+    for i, column in enumerate(COLUMNS):
+        table.add_column(column, justify="left" if i < 3 else "right", overflow="fold")
+    for row in rows(summary):
+        table.add_row(*row)
+    console.print(table)
+    for line in comparison_lines(summary):
+        console.print(line, markup=False, highlight=False)

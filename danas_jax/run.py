@@ -1,0 +1,267 @@
+"""The run directory: atomic files, provenance, metrics, phase markers and the lock. See docs/run_directory.md.
+
+Everything here may be killed at any instant: a file is either the old one or the new one, never half of each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import fcntl
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from danas_jax import config_io
+from danas_jax.config import Config
+from danas_jax.errors import UserError
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("danas-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tflite-micro", "pillow")
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path | str) -> Generator[None]:
+    """Turn an OSError while writing `path` (full disk, no permission ...) into a UserError that names it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"disk full: cannot write {path}; free some space and run the same command again, it resumes"
+            ) from error
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write a file atomically: readers and crashes see the old content or the new, nothing between."""
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Same folder, because os.replace is atomic only inside one file system.
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode())
+
+
+def _plain(value: Any) -> Any:
+    # NumPy scalars and arrays, without importing NumPy.
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def write_json(path: Path | str, obj: dict) -> None:
+    """Write a dictionary atomically as JSON, keys sorted; adds `schema_version`. NaN and infinity are refused."""
+    obj = {"schema_version": SCHEMA_VERSION, **obj}
+    write_text(path, json.dumps(obj, indent=2, sort_keys=True, allow_nan=False, default=_plain) + "\n")
+
+
+def read_json(path: Path | str) -> dict:
+    """Read what `write_json` wrote; UserError naming the file when missing, damaged or of another schema version."""
+    path = Path(path)
+    try:
+        obj = json.loads(path.read_bytes(), parse_constant=_no_constant)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if not isinstance(obj, dict):
+        raise UserError(f"{path} is damaged: a JSON object is expected, found {type(obj).__name__}")
+    version = obj.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise UserError(f"{path}: schema_version is {version!r}, this danas reads {SCHEMA_VERSION}")
+    return obj
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number JSON knows")
+
+
+def append_metrics(run_dir: Path | str, record: dict) -> None:
+    """Append one event to metrics.jsonl, e.g. {"phase": "train", "step": 10, "loss": 0.6}. NaN becomes null."""
+    path = Path(run_dir) / "metrics.jsonl"
+    record = {k: _plain(v) if hasattr(v, "tolist") else v for k, v in record.items()}
+    record = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    line = (json.dumps(record, allow_nan=False, default=_plain) + "\n").encode()
+    with disk_errors(path), open(path, "a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+            if file.read(1) != b"\n":  # a kill in the middle of a write: drop the torn line
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(line)
+
+
+def read_metrics(run_dir: Path | str) -> list[dict]:
+    """The events of metrics.jsonl in order; a torn last line is ignored, damage elsewhere is a UserError."""
+    path = Path(run_dir) / "metrics.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    records = []
+    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is empty or torn
+        try:
+            record = json.loads(line, parse_constant=_no_constant)
+            if not isinstance(record, dict):
+                raise ValueError("a JSON object is expected")
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}, line {number} is damaged: {error}") from error
+        records.append(record)
+    return records
+
+
+def run_directory(config: Config) -> Path:
+    """Where the run of `config` lives: `config.run_dir`, else runs/<name>."""
+    return Path(config.run_dir or f"runs/{config.name}")
+
+
+def open_run(config: Config) -> Path:
+    """Create the run directory of `config`, or check that the existing one was made with the same `config`.
+
+    Returns its path. UserError lists each field that differs (run_dir itself may).
+    """
+    folder = run_directory(config)
+    saved = folder / "config.json"
+    visible = _refuse_foreign(folder)
+    if saved.exists() and (visible - {"config.json", "provenance.json"} or (folder / ".phases").exists()):
+        differing = config_io.differences(config_io.read_config(saved), config)
+        if differing:
+            raise UserError(
+                f"{folder} was made with another configuration:\n  "
+                + "\n  ".join(differing)
+                + "\ngive the same settings, or another --run-dir"
+            )
+    else:
+        # A run stopped before it computed anything (a wrong data.path, say) may start again with other settings.
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(saved, config_io.to_json(config))
+    _record_provenance(folder)
+    return folder
+
+
+def _refuse_foreign(folder: Path) -> set[str]:
+    """Names of the files that a person sees in `folder`; UserError when it is somebody's, but no run's."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"run_dir = {folder}: is a file, give a folder")
+    visible = {p.name for p in folder.iterdir() if not p.name.startswith(".")} if folder.is_dir() else set()
+    if visible and "config.json" not in visible:
+        raise UserError(f"run_dir = {folder}: is not empty and holds no config.json; give another --run-dir")
+    return visible
+
+
+def _record_provenance(folder: Path) -> None:
+    """Append this session to provenance.json unless the last one was the same but for its time."""
+    path = folder / "provenance.json"
+    sessions = read_json(path).get("sessions", []) if path.exists() else []
+    now = provenance()
+    if not sessions or {**sessions[-1], "time": ""} != {**now, "time": ""}:
+        write_json(path, {"sessions": [*sessions, now]})
+
+
+def provenance() -> dict:
+    """Versions, machine, git commit and command of this process (JSON-ready)."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "versions": versions,
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str | None:
+    """Commit of the tree this package is imported from, `+` appended when edited; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():  # an installed package inside somebody's repository is not ours
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def phase_done(run_dir: Path | str, phase: str) -> bool:
+    """Whether `mark_done` was called for `phase`."""
+    return (Path(run_dir) / ".phases" / f"{phase}.json").exists()
+
+
+def mark_done(run_dir: Path | str, phase: str, payload: dict | None = None) -> None:
+    """Remember that `phase` finished, with what later phases need to know; call it after the phase's last file."""
+    write_json(Path(run_dir) / ".phases" / f"{phase}.json", payload or {})
+
+
+def phase_payload(run_dir: Path | str, phase: str) -> dict:
+    """What `mark_done` was given for `phase`."""
+    return read_json(Path(run_dir) / ".phases" / f"{phase}.json")
+
+
+@contextlib.contextmanager
+def lock(run_dir: Path | str) -> Generator[None]:
+    """Keep other processes out of the run directory; UserError naming the process that is in it.
+
+    A crash leaves nothing to clean up: the kernel releases flock when the process ends.
+    """
+    path = Path(run_dir) / ".lock"
+    _refuse_foreign(path.parent)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+")  # noqa: SIM115 - held below
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().strip() or "?"
+            raise UserError(f"{run_dir} is in use by process {owner}; wait for it or stop it") from error
+        with disk_errors(path):
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+        yield

@@ -1,0 +1,285 @@
+"""The search itself: one strategy per budget in lock step over shared evaluations, then re-ranking and finalists.
+
+The saved state is the list of evaluations, round by round. Everything else follows from it: a resumed search tells
+its strategies the same rounds again, so it continues as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from danas_jax.config import Limits, SearchSettings
+from danas_jax.errors import UserError
+from danas_jax.hardware.cost import BOUNDS
+from danas_jax.metrics import hypervolume, pareto_mask
+from danas_jax.search import evolution, feasible, finalists, random_search
+from danas_jax.search.archive import (
+    OBJECTIVE_COSTS,
+    Archive,
+    BudgetResult,
+    Evaluations,
+    candidates,
+    number,
+    space_header,
+)
+from danas_jax.search.feasible import Problem
+from danas_jax.space import SearchSpace
+
+STRATEGIES = {"evolution": evolution, "random": random_search}  # modules with init, ask and tell
+Costs = Callable[[np.ndarray, str], dict[str, np.ndarray]]
+Violation = Callable[[dict[str, np.ndarray], Limits], np.ndarray]
+Evaluate = Callable[[np.ndarray, str], np.ndarray]
+
+
+@dataclass
+class _Round:
+    """What one generation evaluated: genes [N, G], accuracy on the half slice [N], costs per board."""
+
+    genes: np.ndarray
+    half: np.ndarray
+    costs: dict[str, dict[str, np.ndarray]]
+
+
+def search(
+    space: SearchSpace,
+    settings: SearchSettings,
+    budgets: Sequence[Limits],
+    costs: Costs,
+    violation: Violation,
+    evaluate: Evaluate,
+    seed: int,
+    search_images: int,
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    save: Callable[[dict], None] = lambda state: None,
+    resume: dict | None = None,
+    progress: Callable[[dict], None] = lambda event: None,
+) -> Archive:
+    """Search all `budgets` at once; returns fronts, re-ranked candidates and finalists of each.
+
+    costs(genes [N, G], board) -> {cost: [N]}; violation(costs, limits) -> [N], 0 or less fits;
+    evaluate(genes [N, G], "half" | "full") -> accuracy [N] on that part of the `search_images` images, NaN = failed.
+    `save` gets a JSON-ready state after every generation; as `resume` it continues to the identical archive.
+    Raises UserError when nothing fits a budget (with the smallest need) or `resume` is of another search.
+    """
+    lower, upper = bounds if bounds is not None else (space.min_genes, space.max_genes)
+    boards = list(dict.fromkeys(limits.board for limits in budgets))
+
+    def constraint(limits: Limits) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda genes: violation(costs(genes, limits.board), limits)
+
+    problems = [Problem(space, lower, upper, constraint(limits)) for limits in budgets]
+    strategy = STRATEGIES[settings.strategy]
+    states = [strategy.init(problem, settings, (seed, i)) for i, problem in enumerate(problems)]
+    largest = {board: costs(problems[0].canonical(upper[None]), board) for board in boards}
+    references = [_reference(settings.objectives, limits, largest[limits.board]) for limits in budgets]
+    header = _header(space, settings, budgets, seed, search_images, lower, upper)
+    rounds: list[_Round] = []
+    volumes: list[list[float]] = [[] for _ in budgets]
+    full: dict[bytes, float] = {}
+
+    def absorb(genes: np.ndarray, half: np.ndarray) -> None:
+        done = _Round(genes, half, {board: costs(genes, board) for board in boards})
+        rounds.append(done)
+        for i, limits in enumerate(budgets):
+            fits = violation(done.costs[limits.board], limits) <= 0
+            scores = _objectives(settings.objectives, half, done.costs[limits.board])
+            states[i] = strategy.tell(states[i], genes[fits], scores[fits])
+            volumes[i].append(_volume(rounds, limits, violation, settings.objectives, references[i]))
+
+    def snapshot() -> dict:
+        saved = [{"genes": r.genes.tolist(), "half": [number(a) for a in r.half]} for r in rounds]
+        tested = [{"genes": np.frombuffer(key, dtype=np.int64).tolist(), "full": number(full[key])} for key in full]
+        return {**header, "rounds": saved, "full": tested}
+
+    if resume is not None:
+        old_rounds, old_full = _read(resume, header, len(lower))
+        for genes, half in old_rounds:
+            absorb(genes, half)
+        full.update(old_full)
+
+    while len(rounds) <= settings.generations:
+        asked = [strategy.ask(state) for state in states]
+        if not rounds:
+            _refuse_impossible(asked, problems, budgets, costs)
+        wanted = np.concatenate(asked)
+        genes = wanted[feasible.fresh_rows(wanted, wanted[:0])]
+        if not len(genes):
+            break  # every budget has seen all that fits it
+        absorb(genes, _accuracy(evaluate, genes, "half"))
+        save(snapshot())
+        progress(_event(rounds, volumes, budgets, violation, settings.generations))
+
+    every = Evaluations(
+        genes=np.concatenate([r.genes for r in rounds]),
+        half=np.concatenate([r.half for r in rounds]),
+        full=np.full(sum(len(r.genes) for r in rounds), np.nan),
+        costs={board: _joined(rounds, board) for board in boards},
+    )
+    fitting = [np.flatnonzero(violation(every.costs[limits.board], limits) <= 0) for limits in budgets]
+    picked = [
+        _pick(every, rows, limits, settings, search_images) for rows, limits in zip(fitting, budgets, strict=True)
+    ]
+    union = np.unique(np.concatenate(picked))
+    missing = np.array([i for i in union if every.genes[i].tobytes() not in full], dtype=np.int64)
+    if missing.size:
+        found = _accuracy(evaluate, every.genes[missing], "full")
+        full.update({every.genes[i].tobytes(): float(a) for i, a in zip(missing, found, strict=True)})
+        save(snapshot())
+    for i in union:
+        every.full[i] = full[every.genes[i].tobytes()]
+    results = []
+    for limits, fits, rows, history in zip(budgets, fitting, picked, volumes, strict=True):
+        results.append(_result(space, every, limits, fits, rows, history, settings, search_images))
+    return Archive(space_header(space), tuple(settings.objectives), tuple(results), every)
+
+
+def _result(
+    space: SearchSpace,
+    every: Evaluations,
+    limits: Limits,
+    fits: np.ndarray,
+    rows: np.ndarray,
+    history: list[float],
+    settings: SearchSettings,
+    search_images: int,
+) -> BudgetResult:
+    """One budget's answer: `fits` are the rows that keep its limits, `rows` those evaluated on the whole slice."""
+    cost = {key: column[rows] for key, column in every.costs[limits.board].items()}
+    accuracy, arena, macs = every.full[rows], cost["arena_device_bytes"], cost["macs"]
+    chosen = rows[finalists.choose(accuracy, arena, macs, search_images, settings.finalists_per_budget)]
+    here = {key: column[fits] for key, column in every.costs[limits.board].items()}
+    front = np.flatnonzero(pareto_mask(_objectives(settings.objectives, every.half[fits], here)))
+    front = fits[front[np.lexsort((here["macs"][front], here["arena_device_bytes"][front]))]]
+    return BudgetResult(
+        budget=limits,
+        front=candidates(space, every, limits.board, front),
+        reranked=candidates(space, every, limits.board, rows[np.lexsort((macs, arena, -accuracy))]),
+        finalists=tuple(space.candidate_id(every.genes[i]) for i in chosen),
+        hypervolume=tuple(history),
+    )
+
+
+def _pick(every: Evaluations, rows: np.ndarray, limits: Limits, settings: SearchSettings, images: int) -> np.ndarray:
+    """Which of the fitting `rows` are evaluated on the whole search slice."""
+    cost = every.costs[limits.board]
+    count = max(settings.rerank, settings.finalists_per_budget)
+    half_images = images * settings.evaluation_fraction
+    arena, macs = cost["arena_device_bytes"][rows], cost["macs"][rows]
+    return rows[finalists.to_rerank(every.half[rows], arena, macs, half_images, count)]
+
+
+def _accuracy(evaluate: Evaluate, genes: np.ndarray, tier: str) -> np.ndarray:
+    accuracy = np.asarray(evaluate(genes, tier), dtype=np.float64)
+    if accuracy.shape != (len(genes),):
+        raise ValueError(f"evaluate returned {accuracy.shape} for {len(genes)} candidates")
+    return accuracy
+
+
+def _objectives(names: Sequence[str], accuracy: np.ndarray, cost: dict[str, np.ndarray]) -> np.ndarray:
+    """The objectives as columns, float64 [N, K], all minimised."""
+    columns = [1 - accuracy if name == "error" else cost[OBJECTIVE_COSTS[name]] for name in names]
+    return np.column_stack(columns).astype(np.float64)
+
+
+def _reference(names: Sequence[str], limits: Limits, largest: dict[str, np.ndarray]) -> np.ndarray:
+    """The corner the hypervolume is measured from: error 1, and each cost's limit or, without one, the largest's."""
+    limit_of = {keys[0]: getattr(limits, name) for name, keys in BOUNDS.items()}
+    corner = []
+    for name in names:
+        key = OBJECTIVE_COSTS.get(name)
+        corner.append(1.0 if key is None else float(limit_of[key] or largest[key][0]))
+    return np.array(corner)
+
+
+def _joined(rounds: list[_Round], board: str) -> dict[str, np.ndarray]:
+    return {key: np.concatenate([r.costs[board][key] for r in rounds]) for key in rounds[0].costs[board]}
+
+
+def _volume(
+    rounds: list[_Round], limits: Limits, violation: Violation, names: Sequence[str], reference: np.ndarray
+) -> float:
+    cost = _joined(rounds, limits.board)
+    scores = _objectives(names, np.concatenate([r.half for r in rounds]), cost)
+    # A point exactly at a limit still fits, but would span no volume: the corner lies a hair above.
+    return hypervolume(scores[violation(cost, limits) <= 0] / reference, np.full(len(names), 1 + 1e-9))
+
+
+def _event(
+    rounds: list[_Round],
+    volumes: list[list[float]],
+    budgets: Sequence[Limits],
+    violation: Violation,
+    generations: int,
+) -> dict:
+    """What `progress` is told: counts, and per budget the best half-slice accuracy so far and the hypervolume."""
+    half = np.concatenate([r.half for r in rounds])
+    rows = []
+    for limits, volume in zip(budgets, volumes, strict=True):
+        fits = violation(_joined(rounds, limits.board), limits) <= 0
+        best = np.nanmax(half[fits]) if (fits & ~np.isnan(half)).any() else None
+        rows.append({"best_accuracy": number(best), "fitting": int(fits.sum()), "hypervolume": volume[-1]})
+    return {"generation": len(rounds), "generations": generations + 1, "evaluations": len(half), "budgets": rows}
+
+
+def _refuse_impossible(
+    asked: list[np.ndarray], problems: list[Problem], budgets: Sequence[Limits], costs: Costs
+) -> None:
+    """UserError that names the smallest network's need for every budget that nothing fits."""
+    lines = []
+    for i, (genes, problem, limits) in enumerate(zip(asked, problems, budgets, strict=True)):
+        if len(genes):
+            continue
+        smallest = costs(problem.canonical(problem.lower[None]), limits.board)
+        needs = {field: max(float(smallest[cost][0]) for cost in keys) for field, keys in BOUNDS.items()}
+        over = [
+            f"needs {field} = {need:g}, the limit is {limit:g}"
+            for field, need in needs.items()
+            if (limit := getattr(limits, field)) is not None and need > limit
+        ]
+        lines.append(f"budgets[{i}]: nothing fits; the smallest network " + ("; ".join(over) or "is refused"))
+    if lines:
+        raise UserError("\n".join(lines))
+
+
+def _header(
+    space: SearchSpace,
+    settings: SearchSettings,
+    budgets: Sequence[Limits],
+    seed: int,
+    search_images: int,
+    lower: np.ndarray,
+    upper: np.ndarray,
+) -> dict:
+    """What a saved state must share with the search that resumes it."""
+    return {
+        "schema_version": 1,
+        "space": space.fingerprint,
+        "settings": {**asdict(settings), "objectives": list(settings.objectives)},
+        "budgets": [asdict(limits) for limits in budgets],
+        "seed": int(seed),
+        "search_images": int(search_images),
+        "bounds": [np.asarray(lower).tolist(), np.asarray(upper).tolist()],
+    }
+
+
+def _read(
+    saved: dict, header: dict, genes_length: int
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[bytes, float]]:
+    """The rounds and full-slice accuracies of a saved state; UserError when it is damaged or of another search."""
+    changed = [key for key in header if saved.get(key) != header[key]]
+    if changed:
+        raise UserError(f"the saved search was made with another {', '.join(changed)}: use another run directory")
+    try:
+        rounds = [
+            (np.array(r["genes"], dtype=np.int64).reshape(-1, genes_length), np.array(r["half"], dtype=np.float64))
+            for r in saved["rounds"]
+        ]
+        full = {np.array(f["genes"], np.int64).tobytes(): np.float64(f["full"]).item() for f in saved["full"]}
+        if any(len(genes) != len(half) for genes, half in rounds):
+            raise ValueError("genes and accuracies of a round differ in number")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the saved search is damaged ({error!r}): delete it and search again") from error
+    return rounds, full

@@ -1,0 +1,99 @@
+"""Genes -> masks, and envelopes: static upper bounds on the genes that slice the weights.
+
+Slicing is exact, so the same weights run as the whole supernet under masks, as a cheap bucket, or as one stand-alone
+subnet (envelope = its own genes), with equal logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from danas_jax.layers import CONV, DENSE, INPUT, LayerSpec, with_input_channels
+from danas_jax.space import SearchSpace
+from danas_jax.supernet.network import Masks
+
+Envelope = tuple[int, ...]  # gene upper bounds; hashable, so that programs are cached by it
+
+
+def envelope_layers(space: SearchSpace, envelope: Envelope, num_classes: int) -> tuple[LayerSpec, ...]:
+    """The layers that hold every subnet with genes <= envelope; always three input channels (colour is traced)."""
+    return with_input_channels(space.layers(np.array(envelope), num_classes), 3)
+
+
+def masks(space: SearchSpace, genes: jax.Array, layers: tuple[LayerSpec, ...]) -> Masks:
+    """Channel and kernel masks of traced `genes` [G] for the envelope's `layers`.
+
+    A block beyond the depth has its projection masked to zero: the residual sum then passes its input unchanged.
+    """
+
+    def value(name: str) -> jax.Array:
+        i = space.index[name]
+        return jnp.array(space.axes[i].values, jnp.int32)[genes[i]]
+
+    def first(width: jax.Array, layer: LayerSpec) -> dict[str, jax.Array]:
+        return {"channels": (jnp.arange(layer.out_shape[2]) < width).astype(jnp.float32)}
+
+    by_name = {layer.name: layer for layer in layers}
+    result: dict[str, dict[str, jax.Array]] = {"stem": first(value("stem.width"), by_name["stem"])}
+    entry = value("stem.width")
+    for s, stage in enumerate(space.stages):
+        width, depth = value(f"s{s}.width"), value(f"s{s}.depth")
+        for b in range(stage.depths[-1]):
+            name = f"s{s}.b{b}"
+            if f"{name}.depthwise" not in by_name:
+                continue  # deeper than the envelope
+            hidden = entry * value(f"{name}.expansion")
+            layer = by_name[f"{name}.depthwise"]
+            size = layer.kernel
+            distance = jnp.abs(jnp.arange(size) - size // 2)
+            inside = (distance <= value(f"{name}.kernel") // 2).astype(jnp.float32)
+            result[f"{name}.depthwise"] = first(hidden, layer) | {"taps": (inside[:, None] * inside)[:, :, None]}
+            if f"{name}.expand" in by_name:
+                result[f"{name}.expand"] = first(hidden, by_name[f"{name}.expand"])
+            result[f"{name}.project"] = first(jnp.where(b < depth, width, 0), by_name[f"{name}.project"])
+            entry = width
+    result["head"] = first(value("head.width"), by_name["head"])
+    return result
+
+
+def apply_colour(space: SearchSpace, images: jax.Array, genes: jax.Array) -> jax.Array:
+    """Pixels [B, H, W, 3] 0..255 -> as float, replicated grey where the colour gene says mono.
+
+    Integer arithmetic of the deployed view: grey = (77 R + 150 G + 29 B + 128) >> 8, of pixels rounded to integers.
+    """
+    pixels = images.astype(jnp.float32)
+    whole = jnp.round(pixels)
+    weights = jnp.array([77.0, 150.0, 29.0])
+    grey = jnp.floor((whole @ weights + 128.0) / 256.0)[..., None]
+    colours = jnp.array([colour == "mono" for colour in space.colours])
+    return jnp.where(colours[genes[space.index["colour"]]], grey, pixels)
+
+
+def slice_layer(layer: LayerSpec, arrays: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """The part of a larger layer's arrays (params or batch_stats) that `layer` owns: first channels, central taps.
+
+    A one-channel stem is the sum of the colour stem over its inputs (exact for replicated grey).
+    """
+    width = layer.out_shape[2]
+    out = {name: array[:width] for name, array in arrays.items() if name != "kernel"}
+    if "kernel" not in arrays:
+        return out
+    kernel = arrays["kernel"]
+    if layer.op == DENSE:
+        return out | {"kernel": kernel[: layer.weight_shape[0]]}
+    cut = (kernel.shape[0] - layer.kernel) // 2
+    kernel = kernel[cut : cut + layer.kernel, cut : cut + layer.kernel]
+    if layer.op == CONV:
+        if layer.inputs == (INPUT,) and layer.in_shape[2] == 1 and kernel.shape[2] == 3:
+            kernel = kernel.sum(axis=2, keepdims=True)
+        kernel = kernel[:, :, : layer.in_shape[2]]
+    return out | {"kernel": kernel[..., :width]}
+
+
+def slice_variables(layers: tuple[LayerSpec, ...], tree: Mapping) -> dict:
+    """The params or batch_stats of `layers` out of those of a network that contains them."""
+    return {layer.name: slice_layer(layer, tree[layer.name]) for layer in layers if layer.name in tree}

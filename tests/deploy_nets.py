@@ -1,0 +1,64 @@
+"""Networks and pictures for the tests of danas_jax.deploy."""
+
+import numpy as np
+
+from danas_jax.deploy import kernels
+from danas_jax.layers import BN_EPSILON
+from danas_jax.spaces import mobilenetv2_tiny, quickstart
+
+
+def networks():
+    """8 subnets, mono and rgb by turns: 6 of quickstart and 2 of mobilenetv2_tiny, with 2 to 7 classes."""
+    cases = []
+    for space, count in ((quickstart(), 6), (mobilenetv2_tiny(resolutions_px=(32, 48)), 2)):
+        genes = space.sample(np.random.default_rng(3), count)
+        genes[:, 1] = np.arange(count) % 2
+        cases += [space.layers(g, 2 + i) for i, g in enumerate(genes)]
+    return cases
+
+
+def pictures(shape, count=8, seed=0):
+    """uint8 [count, *shape] that differ in brightness and structure, so that wrong arithmetic shows in the logits."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (count, 4, 4, shape[2]))
+    images = blocks.repeat(-(-shape[0] // 4), axis=1).repeat(-(-shape[1] // 4), axis=2)[:, : shape[0], : shape[1]]
+    noise = rng.integers(-30, 31, images.shape) + rng.integers(-100, 101, (count, 1, 1, 1))
+    return np.clip(images + noise, 0, 255).astype(np.uint8)
+
+
+def batch_norm_network(layers, images, params=None, stats=None, seed=0):
+    """(params, stats, logits) of a network with batch norm in float64; without params, random ones are drawn.
+
+    Random networks take their statistics from `images`, as training would, so that every layer carries signal.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = params is None
+    params, stats = ({}, {}) if drawn else (params, stats)
+    tensors = {"input": (images.astype(np.float64) - 128) / 128}
+    for layer in layers:
+        x = tensors[layer.inputs[0]]
+        width = layer.out_shape[2]
+        if drawn and layer.weight_shape:
+            spread = np.sqrt(2 / (np.prod(layer.weight_shape) / width))
+            params[layer.name] = {
+                "kernel": rng.normal(0, spread, layer.weight_shape),
+                "bias": rng.normal(0, 0.3, width),
+            }
+        if layer.op == "add":
+            y = x + tensors[layer.inputs[1]]
+        elif layer.op == "avg_pool":
+            y = x.mean(axis=(1, 2), keepdims=True)
+        elif layer.op == "dense":
+            y = kernels.dense(x, params[layer.name]["kernel"]) + params[layer.name]["bias"]
+        else:
+            p = params[layer.name]
+            y = (kernels.conv if layer.op == "conv" else kernels.depthwise)(x, p["kernel"], layer.stride)
+            if drawn:
+                p["scale"] = rng.uniform(0.7, 1.5, width)
+                stats[layer.name] = {"mean": y.mean(axis=(0, 1, 2)), "var": y.var(axis=(0, 1, 2))}
+            s = stats[layer.name]
+            y = (y - s["mean"]) / np.sqrt(s["var"] + BN_EPSILON) * p["scale"] + p["bias"]
+        if layer.activation != "none":
+            y = np.clip(y, 0, 6 if layer.activation == "relu6" else None)
+        tensors[layer.name] = y
+    return params, stats, y.reshape(len(y), -1)

@@ -1,0 +1,207 @@
+"""Boards, latency lines, costs of populations, budgets: fits, violation, smallest need, pruning."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+
+from danas_jax.config import Limits
+from danas_jax.errors import UserError
+from danas_jax.hardware import boards, latency
+from danas_jax.hardware.cost import COST_KEYS, cost, fits, prune, smallest_need, space_costs, violation
+from danas_jax.layers import LayerBuilder
+from danas_jax.spaces import mobilenetv2_tiny, quickstart
+
+SPACE = quickstart()
+
+
+def population(count=20):
+    return SPACE.sample(np.random.default_rng(0), count)
+
+
+def test_boards_are_the_nine_of_the_data_sheets():
+    table = boards.load_boards()
+    sizes = {name: (b.clock_hz // 10**6, b.sram_bytes // 1024, b.flash_bytes // 1024) for name, b in table.items()}
+    assert sizes == {
+        "nano33ble": (64, 256, 1024),
+        "rp2040": (133, 264, 2048),
+        "esp32s3": (240, 512, 8192),
+        "stm32l010rb": (32, 20, 128),
+        "stm32l412kb": (80, 40, 128),
+        "stm32f412": (100, 256, 1024),
+        "stm32f746": (216, 320, 1024),
+        "stm32h743": (480, 512, 2048),
+        "stm32h7b3": (280, 1400, 2048),
+    }
+    assert all(b.reserved_sram_bytes == 4096 and len(b.source) > 20 for b in table.values())
+
+
+def test_unknown_board_suggests_near_misses():
+    with pytest.raises(UserError, match=r"stm32f764.*did you mean .*stm32f746"):
+        boards.board("stm32f764")
+    with pytest.raises(UserError, match=r"known boards: .*nano33ble"):
+        boards.board("qqq")
+    with pytest.raises(UserError, match="known boards"):
+        boards.board("")
+    assert boards.board("STM32F746").name == "stm32f746"
+
+
+def test_limits_of_board():
+    limits = boards.limits_of(boards.board("stm32l412kb"))
+    assert limits == Limits(sram_bytes=36 * 1024, flash_bytes=128 * 1024, board="stm32l412kb")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("sram_bytes = 1", "sram_bytes = -1"), "board b: sram_bytes = -1"),
+        (("sram_bytes = 1", "sram_bytes = true"), "sram_bytes = True"),
+        (("sram_bytes = 1", "sram = 1"), r"missing fields \['sram_bytes'\], unknown fields \['sram'\]"),
+        (('core = "x"', "core = 3"), "core = 3: give text"),
+        (("[b]", "[b"), "mine.toml: not TOML"),
+        (("[b]", "b = 1\n[c]"), "board b: missing"),
+    ],
+)
+def test_board_files_are_checked(change, message):
+    text = (
+        '[b]\ntitle = "t"\ncore = "x"\nclock_hz = 1\nsram_bytes = 1\nflash_bytes = 1\n'
+        'reserved_sram_bytes = 0\nsource = "s"\n'
+    )
+    assert boards.parse_boards(text, "mine.toml")["b"].sram_bytes == 1
+    with pytest.raises(UserError, match=message):
+        boards.parse_boards(text.replace(*change), "mine.toml")
+
+
+def test_latency_lines():
+    assert latency.latency_ms(6_000_000) == pytest.approx(22 + 94.8 * 6)  # mcunet-vww0: 587 ms published
+    assert latency.latency_ms(6_000_000, "stm32h743") == latency.latency_ms(6_000_000)
+    assert latency.latency_ms(6_000_000, "stm32f746") == pytest.approx((22 + 94.8 * 6) * 480 / 216)
+    assert "published" in latency.line().basis
+    f746, nano = latency.line("stm32f746").basis, latency.line("nano33ble").basis
+    assert "scaled" in f746
+    assert "lower bound" not in f746
+    assert "scaled" in nano
+    assert "lower bound" in nano
+    with pytest.raises(UserError, match="runtime = 'utvm'"):
+        latency.line("", "utvm")
+
+
+def test_cost_by_hand():
+    net = LayerBuilder((8, 8, 3))
+    net.conv("a", 4, kernel=3, stride=2)
+    net.depthwise("w", 3)
+    net.pool("p")
+    net.dense("d", 2)
+    figures = cost(net.build())
+    assert tuple(figures) == COST_KEYS
+    assert figures["macs"] == 4 * 4 * 4 * 27 + 4 * 4 * 4 * 9 + 4 * 2
+    assert figures["params"] == (108 + 4) + (36 + 4) + (8 + 2)
+    assert figures["peak_sram_bytes"] == 192 + 64
+    assert figures["flash_bytes"] - figures["file_bytes"] == 107_008
+    assert figures["latency_ms"] == pytest.approx(22 + 94.8 * figures["macs"] / 1e6)
+
+
+def test_space_costs_equal_single_costs():
+    genes = population()
+    genes[3] = genes[5]
+    for board in ("", "nano33ble"):
+        costs = space_costs(SPACE, genes, 3, board)
+        assert tuple(costs) == COST_KEYS
+        for i, row in enumerate(genes):
+            assert {key: costs[key][i] for key in COST_KEYS} == cost(SPACE.layers(row, 3), board)
+    # not canonical: a block beyond the depth changes nothing
+    low, high = SPACE.min_genes, SPACE.min_genes
+    high[SPACE.index["s2.b1.kernel"]] = 1
+    pair = space_costs(SPACE, np.stack([low, high]), 3)
+    assert all(len(set(values.tolist())) == 1 for values in pair.values())
+    # other classes, another network
+    assert (space_costs(SPACE, genes, 4)["macs"] > space_costs(SPACE, genes, 3)["macs"]).all()
+
+
+def test_space_costs_are_fast():
+    space = mobilenetv2_tiny()
+    genes = space.sample(np.random.default_rng(99), 200)
+    start = time.process_time()
+    space_costs(space, genes, 7)
+    assert (time.process_time() - start) / 200 < 3e-3
+
+
+def test_fits_and_violation():
+    costs = {
+        "macs": np.array([100, 200]),
+        "arena_device_bytes": np.array([50, 90]),
+        "arena_host_bytes": np.array([100, 100]),
+        "flash_bytes": np.array([10, 40]),
+        "latency_ms": np.array([1.0, 2.0]),
+    }
+    assert violation(costs, Limits()).tolist() == [0.0, 0.0]
+    assert fits(costs, Limits(sram_bytes=100, flash_bytes=40, macs=200, latency_ms=2.0)).tolist() == [True, True]
+    # the host's arena binds too, and the device's
+    assert violation(costs, Limits(sram_bytes=80)).tolist() == [0.25, 0.25]
+    costs["arena_device_bytes"] = np.array([100, 160])
+    assert violation(costs, Limits(sram_bytes=80)) == pytest.approx([0.25, 1.0])
+    assert violation(costs, Limits(flash_bytes=20, macs=160, latency_ms=1.0)) == pytest.approx([0, 1 + 0.25 + 1])
+    assert fits(costs, Limits(flash_bytes=20)).tolist() == [True, False]
+    single = cost(SPACE.layers(SPACE.min_genes, 2))
+    assert bool(fits(single, Limits(sram_bytes=single["arena_host_bytes"])))
+    assert not bool(fits(single, Limits(sram_bytes=single["arena_host_bytes"] - 1)))
+    with pytest.raises(UserError, match="macs = 0"):
+        violation(costs, Limits(macs=0))
+
+
+def test_smallest_need():
+    single = cost(SPACE.layers(SPACE.min_genes, 2))
+    assert smallest_need(SPACE, 2, Limits()) is None
+    assert smallest_need(SPACE, 2, Limits(sram_bytes=single["arena_host_bytes"])) is None
+    need = smallest_need(SPACE, 2, Limits(sram_bytes=8 * 1024))
+    assert need == "needs 14 kB SRAM, limit is 8 kB"
+    several = smallest_need(SPACE, 2, Limits(sram_bytes=8 * 1024, macs=1000, latency_ms=5, board="rp2040"))
+    assert [part.split(", ")[0].split()[-1] for part in several.split("; ")] == ["SRAM", "MACs", "latency"]
+    assert several.endswith("limit is 5 ms")
+    assert "flash" in smallest_need(SPACE, 2, Limits(flash_bytes=100 * 1024))
+    # an excess of one byte does not read as equality
+    text = smallest_need(SPACE, 2, Limits(sram_bytes=single["arena_host_bytes"] - 1))
+    assert text is not None
+    assert text.split()[1] != text.split()[-2]
+
+
+def test_prune_drops_what_no_budget_holds():
+    _, everything, dropped = prune(SPACE, [Limits()], 2)
+    assert (everything == SPACE.max_genes).all()
+    assert dropped == []
+    small, large = Limits(sram_bytes=24 * 1024), Limits(sram_bytes=64 * 1024)
+    lower, upper, dropped = prune(SPACE, [small], 2)
+    assert (lower == 0).all()
+    assert "resolution_px = 64" in dropped
+    assert upper[0] < SPACE.max_genes[0]
+    # one budget that holds it is enough, and values dropped are exactly those beyond the bounds
+    assert "resolution_px = 64" not in prune(SPACE, [small, large], 2)[2]
+    assert len(dropped) == (SPACE.max_genes - upper).sum()
+    # brute force: no fitting system of a sample lies beyond the bounds
+    genes = SPACE.sample(np.random.default_rng(2), 300)
+    inside = (genes <= upper).all(axis=1)
+    assert not fits(space_costs(SPACE, genes[~inside], 2), small).any()
+    assert fits(space_costs(SPACE, genes[inside], 2), small).any()
+
+
+def test_prune_counts_a_block_with_its_depth():
+    space = mobilenetv2_tiny((32,))
+    macs = {}
+    for name in ("s2.b2.kernel", "s2.depth"):
+        genes = space.min_genes
+        genes[space.index["s2.depth"]] = 2
+        if "kernel" in name:
+            genes[space.index[name]] = 1
+        macs[name] = cost(space.layers(genes, 2))["macs"]
+    assert macs["s2.b2.kernel"] > macs["s2.depth"]
+    dropped = prune(space, [Limits(macs=macs["s2.b2.kernel"] - 1)], 2)[2]
+    assert "s2.b2.kernel = 5" in dropped
+    assert "s2.depth = 3" not in dropped
+
+
+def test_boards_and_limits_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        boards.board("rp2040").sram_bytes = 1

@@ -1,0 +1,141 @@
+"""The page and the table: numbers from the files, text escaped, nothing fetched."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from rich.console import Console
+
+from danas_jax import run
+from danas_jax.report import html, plots, table
+
+BUDGET = {"sram_bytes": 65536, "flash_bytes": 524288, "macs": None, "latency_ms": None, "board": ""}
+SUMMARY = {
+    "name": "demo <&>",
+    "seed": 3,
+    "classes": ["cat", "dog"],
+    "finalists": [
+        {
+            "id": "abc",
+            "name": "abc",
+            "kind": "candidate",
+            "data": {"resolution_px": 48, "colour": "mono"},
+            "budget": BUDGET,
+            "predicted": {"macs": 1_234_567, "arena_device_bytes": 20480, "arena_host_bytes": 22528},
+            "measured": {"arena_bytes": 21504, "file_bytes": 51200},
+            "accuracy": {"int8_test": 0.8125, "int8_test_interval": [0.75, 0.875], "search": None},
+            "files": {
+                "tflite": "export/abc/model_int8.tflite",
+                "header": "../../etc/passwd",
+                "manifest": "javascript:x",
+            },
+        },
+        {"id": "m", "name": "mobilenet", "kind": "baseline", "data": {"resolution_px": 96, "colour": "rgb"}},
+    ],
+    "comparisons": [{"finalist": "abc", "baseline": "m", "difference": 0.031, "interval": [0.01, 0.05]}],
+    "times_s": {"train": 90.0},
+}
+
+
+def candidate(number, arena, half, full=None):
+    return {
+        "id": f"c{number}",
+        "data": {"resolution_px": 48, "colour": "rgb"},
+        "accuracy": {"half": half, "full": full},
+        "costs": {"arena_device_bytes": arena},
+    }
+
+
+PARETO = {
+    "budgets": [
+        {
+            "budget": BUDGET,
+            "front": [candidate(i, 10_000 * i, 0.5 + 0.05 * i) for i in range(1, 6)],
+            "reranked": [candidate(5, 50_000, 0.75, 0.7)],
+            "finalists": ["c5"],
+        }
+    ]
+}
+
+
+@pytest.fixture
+def finished(tmp_path):
+    run.write_json(tmp_path / "summary.json", SUMMARY)
+    run.write_json(tmp_path / "search/pareto.json", PARETO)
+    for step in range(50):
+        run.append_metrics(tmp_path, {"phase": "train", "step": step, "loss": 1 / (1 + step)})
+    return tmp_path
+
+
+def test_the_page_holds_the_numbers_and_fetches_nothing(finished):
+    page = html.write_report(finished).read_text()
+    for text in (
+        "0.812 [0.750, 0.875]",
+        "1.23 M",
+        "20.0 kB / 22.0 kB",
+        "21.0 kB",
+        "50.0 kB",
+        "64 kB SRAM",
+        "mobilenet",
+    ):
+        assert text in page, text
+    assert "demo &lt;&amp;&gt;" in page
+    assert "<&>" not in page
+    assert "default-src 'none'" in page
+    assert not re.search(r"(src|href)=[\"']?(https?:|//)|<script|@import|url\(", page)
+    assert "prefers-color-scheme:dark" in page
+    assert 'name="viewport"' in page
+    assert page.count("<svg") == 2
+
+
+def test_links_stay_inside_the_run(finished):
+    page = html.write_report(finished).read_text()
+    assert re.findall(r'href="([^"]*)"', page) == ["../export/abc/model_int8.tflite"]
+
+
+def test_an_unfinished_run_gets_a_page_too(tmp_path):
+    assert "No finalists yet" in html.write_report(tmp_path).read_text()
+
+
+def test_the_table_shows_every_network_and_what_is_missing_as_a_dash(capsys):
+    table.print_table(SUMMARY, Console(width=200))
+    shown = capsys.readouterr().out
+    assert "0.812 [0.750, 0.875]" in shown
+    baseline = next(line for line in shown.splitlines() if "mobilenet" in line and "96 px" in line)
+    assert baseline.count(table.DASH) >= 5
+    assert "abc minus mobilenet: +3.1 points of int8 test accuracy, 95 % interval [+1.0, +5.0] (above)" in shown
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [([-0.02, 0.05], "no difference shown"), ([-0.05, -0.01], "below"), ([0.01, 0.02], "above")],
+)
+def test_comparisons_say_what_the_interval_allows(interval, verdict):
+    summary = {"comparisons": [{"finalist": "a", "baseline": "b", "difference": 0.0, "interval": interval}]}
+    assert table.comparison_lines(summary)[0].endswith(f"({verdict})")
+
+
+def test_the_pareto_picture_is_well_formed_and_marks_each_candidate():
+    root = ElementTree.fromstring(html.pareto_plot(PARETO))
+    titles = [e.text for e in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert "c1: 48 px rgb, 9.8 kB, 0.550" in titles
+    assert titles.count("c5: 48 px rgb, 48.8 kB, 0.750") == 1  # on the front
+    assert titles.count("c5: 48 px rgb, 48.8 kB, 0.700") == 1  # as finalist, with the whole slice's accuracy
+    assert any("SRAM limit" in t for t in titles)
+
+
+def test_a_plot_without_points_says_so():
+    assert "nothing to show yet" in plots.plot([], "x", "y", "empty")
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.61, 0.87), (10, 65_000), (-3, 3), (1e-6, 2e-6)])
+def test_ticks_are_few_round_and_inside(low, high):
+    ticks = plots.nice_ticks(low, high)
+    assert 3 <= len(ticks) <= 7
+    assert all(low - 1e-9 * abs(low) <= t <= high * (1 + 1e-9) for t in ticks)
+
+
+def test_curves_average_instead_of_dropping():
+    line = plots.curve("loss", [(float(i), float(i % 2)) for i in range(1000)], most=100)
+    assert len(line.points) == 100
+    assert {p[1] for p in line.points} == {0.5}

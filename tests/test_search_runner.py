@@ -1,0 +1,234 @@
+"""search(): shared evaluations, limits, interruption, exhaustion, finalists; pareto.json and evaluations.csv."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from search_toys import SPACE, tiny_space, toy_accuracy, toy_costs, violation
+
+from danas_jax.config import Limits, SearchSettings
+from danas_jax.errors import UserError
+from danas_jax.search import archive as archives
+from danas_jax.search.finalists import choose
+from danas_jax.search.runner import search
+
+SETTINGS = SearchSettings(population=12, generations=3, rerank=6, finalists_per_budget=2)
+BUDGETS = (Limits(sram_bytes=4000), Limits(sram_bytes=7000, flash_bytes=100_000), Limits(latency_ms=20.0, board="big"))
+
+
+class Killed(Exception):
+    pass
+
+
+def go(space=SPACE, settings=SETTINGS, budgets=BUDGETS, evaluate=None, **others):
+    evaluate = evaluate or toy_accuracy(space)
+    return search(space, settings, budgets, toy_costs(space), violation, evaluate, 11, 400, **others)
+
+
+def text_of(result, space=SPACE):
+    return json.dumps(archives.to_json(result), allow_nan=False) + archives.evaluations_csv(result, space)
+
+
+@pytest.fixture(scope="module")
+def saved_and_result():
+    saved = []
+    return saved, go(save=lambda state: saved.append(json.dumps(state, allow_nan=False)))
+
+
+def test_nothing_in_the_archive_breaks_a_limit(saved_and_result):
+    _, result = saved_and_result
+    costs = toy_costs(SPACE)
+    for budget, limits in zip(result.budgets, BUDGETS, strict=True):
+        assert budget.front and budget.reranked and len(budget.finalists) == 2
+        for candidate in budget.front + budget.reranked:
+            mine = costs(np.array([candidate.genes]), limits.board)
+            assert violation(mine, limits)[0] <= 0
+            assert candidate.costs == {key: value[0].item() for key, value in mine.items()}
+        assert all(budget.candidate(i).accuracy_full is not None for i in budget.finalists)
+        assert len(budget.hypervolume) == 4 and list(budget.hypervolume) == sorted(budget.hypervolume)
+        assert 0 < budget.hypervolume[0] < budget.hypervolume[-1] <= 1
+
+
+def test_budgets_share_evaluations_and_nothing_is_evaluated_twice():
+    calls = []
+    evaluate = toy_accuracy(SPACE)
+
+    def counting(genes, tier):
+        calls.append((tier, [g.tobytes() for g in genes]))
+        return evaluate(genes, tier)
+
+    result = go(evaluate=counting)
+    assert [tier for tier, _ in calls] == ["half"] * 4 + ["full"]
+    for tier in ("half", "full"):
+        seen = [key for t, keys in calls for key in keys if t == tier]
+        assert len(seen) == len(set(seen))
+    assert len(calls[-1][1]) <= 6 * len(BUDGETS)
+    # The front of a loose budget is over everything evaluated, whichever budget asked for it.
+    found = result.evaluations
+    fits = violation(found.costs[""], BUDGETS[1]) <= 0
+    best = max(c.accuracy_half for c in result.budgets[1].front)
+    assert best == found.half[fits].max()
+
+
+def test_finalists_follow_the_rule(saved_and_result):
+    _, result = saved_and_result
+    for budget in result.budgets:
+        rows = budget.reranked
+        accuracy = np.array([c.accuracy_full for c in rows])
+        arena, macs = (np.array([c.costs[k] for c in rows]) for k in ("arena_device_bytes", "macs"))
+        assert budget.finalists == tuple(rows[i].id for i in choose(accuracy, arena, macs, 400, 2))
+
+
+@pytest.mark.parametrize("strategy", ["evolution", "random"])
+@pytest.mark.parametrize("die_at", [1, 2, 3, 5])
+def test_killed_in_any_generation_resumes_to_the_same_archive(strategy, die_at):
+    settings = SearchSettings(strategy=strategy, population=8, generations=3, rerank=4)
+    whole = text_of(go(settings=settings))
+    saved, calls, evaluate = [], [], toy_accuracy(SPACE)
+
+    def dying(genes, tier):
+        calls.append(len(genes))
+        if len(calls) == die_at:
+            raise Killed
+        return evaluate(genes, tier)
+
+    with pytest.raises(Killed):
+        go(settings=settings, evaluate=dying, save=lambda state: saved.append(json.dumps(state)))
+    assert len(saved) == die_at - 1
+    resume = json.loads(saved[-1]) if saved else None
+    done, calls = len(calls) - 1, [0] * 100
+    result = go(settings=settings, evaluate=dying, resume=resume)
+    assert text_of(result) == whole
+    assert len(calls) - 100 == 5 - done  # nothing was evaluated again
+
+
+def test_killed_while_saving_and_after_the_end(saved_and_result):
+    saved, result = saved_and_result
+    for state in saved:
+        assert text_of(go(resume=json.loads(state))) == text_of(result)
+
+    def nothing_left(genes, tier):
+        raise AssertionError("evaluated again")
+
+    assert text_of(go(resume=json.loads(saved[-1]), evaluate=nothing_left)) == text_of(result)
+
+
+def test_a_failed_evaluation_never_wins_and_survives_the_save():
+    evaluate, saved = toy_accuracy(SPACE), []
+
+    def failing(genes, tier):
+        accuracy = evaluate(genes, tier)
+        accuracy[::3] = np.nan
+        return accuracy
+
+    result = go(evaluate=failing, save=lambda state: saved.append(json.dumps(state, allow_nan=False)))
+    assert text_of(go(evaluate=failing, resume=json.loads(saved[1]))) == text_of(result)
+    for budget in result.budgets:
+        assert all(c.accuracy_half is not None for c in budget.front + budget.reranked)
+        assert budget.candidate(budget.finalists[0]).accuracy_full is not None
+
+
+def test_an_impossible_budget_names_the_smallest_need():
+    def never(genes, tier):
+        raise AssertionError("evaluated before refusing")
+
+    with pytest.raises(UserError, match=r"budgets\[1\].*needs sram_bytes = 1736, the limit is 1024"):
+        go(budgets=(BUDGETS[0], Limits(sram_bytes=1024)), evaluate=never)
+
+
+def test_every_budget_is_held_on_its_own_board():
+    latency = toy_costs(SPACE)(SPACE.min_genes[None], "")["latency_ms"][0] * 0.9
+    result = go(budgets=(Limits(latency_ms=latency, board="big"),))  # 4 times as fast: possible on this board only
+    assert (result.evaluations.genes[0] == SPACE.min_genes).all() and result.budgets[0].finalists
+    with pytest.raises(UserError, match="needs latency_ms"):
+        go(budgets=(Limits(latency_ms=latency),))
+
+
+def test_a_small_space_ends_early():
+    space, events = tiny_space(), []
+    settings = SearchSettings(population=12, generations=50, rerank=4)
+    result = go(space, settings, (Limits(sram_bytes=2750), Limits()), progress=events.append)
+    assert len(events) < 6 and events[-1]["evaluations"] == 32 == len(result.evaluations.genes)
+    assert events[-1]["budgets"][1]["fitting"] == 32
+    assert events[-1]["budgets"][0]["best_accuracy"] <= events[-1]["budgets"][1]["best_accuracy"]
+
+
+def test_a_saved_state_of_another_search_is_refused(saved_and_result):
+    state = json.loads(saved_and_result[0][-1])
+    with pytest.raises(UserError, match="another seed"):
+        go(resume={**state, "seed": 12})
+    with pytest.raises(UserError, match="damaged"):
+        go(resume={**state, "rounds": [{"genes": 3}]})
+
+
+def test_pareto_json_round_trip(saved_and_result, tmp_path):
+    _, result = saved_and_result
+    path = tmp_path / "pareto.json"
+    path.write_text(json.dumps(archives.to_json(result)))
+    again = archives.load(path, SPACE)
+    assert again == result and archives.to_json(again) == archives.to_json(result)
+    assert archives.winning_data(again) == archives.winning_data(result)
+
+
+def damage(data, path, value):
+    *parents, last = path
+    for key in parents:
+        data = data[key]
+    if value is KeyError:
+        del data[last]
+    else:
+        data[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["schema_version"], 2, "schema_version"),
+        (["space", "fingerprint"], "0", "made in the space"),
+        (["budgets", 0, "front", 0, "id"], "x", r"budgets\[0\]\.front\[0\] \(x\)"),
+        (["budgets", 1, "front", 0, "genes", 0], 99, "resolution_px = 99"),
+        (["budgets", 1, "front", 0, "genes"], "abc", "genes"),
+        (["budgets", 0, "reranked", 0, "accuracy", "half"], 1.5, r"accuracy\.half = 1\.5"),
+        (["budgets", 0, "reranked", 0, "costs"], KeyError, r"reranked\[0\]"),
+        (["budgets", 0, "finalists", 0], "nobody", "finalists"),
+        (["budgets", 0, "budget", "sram"], 3, "budget"),
+        (["budgets"], {}, "budgets"),
+        (["extra"], 1, "exactly"),
+    ],
+)
+def test_damaged_pareto_json_is_named(saved_and_result, path, value, message):
+    data = json.loads(json.dumps(archives.to_json(saved_and_result[1])))
+    damage(data, path, value)
+    with pytest.raises(UserError, match=message):
+        archives.from_json(data, SPACE)
+
+
+def test_unreadable_pareto_json(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        archives.load(tmp_path / "none.json")
+    (tmp_path / "half.json").write_text('{"schema_version": 1, "sp')
+    with pytest.raises(UserError, match="not JSON"):
+        archives.load(tmp_path / "half.json")
+    with pytest.raises(UserError, match="an object"):
+        archives.from_json([], SPACE)
+
+
+def test_evaluations_csv(saved_and_result):
+    result = saved_and_result[1]
+    rows = list(csv.DictReader(archives.evaluations_csv(result, SPACE).splitlines()))
+    assert len(rows) == len(result.evaluations.genes)
+    assert {"latency_ms", "latency_ms@big", "flash_bytes@big", "macs"} <= set(rows[0]) and "macs@big" not in rows[0]
+    genes = np.array(rows[5]["genes"].split(), dtype=int)
+    assert rows[5]["id"] == SPACE.candidate_id(genes)
+    assert int(rows[5]["resolution_px"]) == SPACE.resolutions_px[genes[0]]
+    assert {r["id"] for r in rows if r["accuracy_full"]} == {c.id for b in result.budgets for c in b.reranked}
+
+
+def test_winning_data_names_the_finalists_configuration(saved_and_result):
+    result = saved_and_result[1]
+    for row, budget in zip(archives.winning_data(result), result.budgets, strict=True):
+        winner = budget.candidate(budget.finalists[0])
+        assert row["winner"] == winner.data and row["budget"]["sram_bytes"] == budget.budget.sram_bytes
+        name = f"{winner.data['resolution_px']} {winner.data['colour']}"
+        assert row["accuracy"][name] >= winner.accuracy_half
