@@ -6,7 +6,7 @@ Units end a field's name; 1 kB = 1,024 B; fields are always bytes. `validate` re
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
@@ -35,6 +35,7 @@ class DataSettings:
     validation_fraction: float = 0.15  # share for validation where the folder has no splits
     test_fraction: float = 0.15  # share for test where the folder has no splits
     max_unreadable_fraction: float = 0.05  # more unreadable images than this end the run
+    native_resolution_px: int = 0  # side at which pictures are decoded; 0 = the highest resolution in use [px]
     resize: Literal["area"] = "area"  # the deployed resize, integer arithmetic
     train_images: int = 2000  # synthetic: images in train
     validation_images: int = 400  # synthetic: images in validation
@@ -89,7 +90,6 @@ class RetrainSettings:
     crop_area_min: float = 0.35  # random resized crop: smallest area share
     colour_jitter: float = 0.2  # brightness and contrast, relative
     inherit: bool = True  # start subnets from the supernet's weights (baselines always start afresh)
-    distillation: float = 0.5  # weight of the supernet max net's soft labels, 0 = labels only
     ema_decay: float = 0.998  # of the weights that are validated and exported
     calibration_images: int = 1024  # images that set the final BN statistics
     validate_every_epochs: int = 1  # early choice: the best epoch on validation is exported
@@ -137,7 +137,7 @@ def validate(config: Config) -> None:
 
     def need(ok: bool, name: str, right: str) -> None:
         if not ok:
-            value = config
+            value: Any = config
             for part in name.split("."):
                 value = getattr(value, part)
             problems.append(f"{name} = {value!r}: {right}")
@@ -146,7 +146,7 @@ def validate(config: Config) -> None:
         section, key = name.split(".")
         need(getattr(getattr(config, section), key) >= 1, name, "give 1 or more")
     for name in ("train.random_subnets", "search.generations", "data.train_images", "data.detail_px", "seed"):
-        value = config
+        value: Any = config
         for part in name.split("."):
             value = getattr(value, part)
         need(value >= 0, name, "give 0 or more")
@@ -163,7 +163,6 @@ def validate(config: Config) -> None:
     need(0 < config.data.test_fraction < 0.5, "data.test_fraction", "give a share below 0.5")
     need(0 < config.search.evaluation_fraction <= 1, "search.evaluation_fraction", "give a share in (0, 1]")
     need(config.search.finalists_per_budget >= 1, "search.finalists_per_budget", "give 1 or more")
-    need(0 <= config.retrain.distillation <= 1, "retrain.distillation", "give a weight from 0 to 1")
     need(0 <= config.retrain.ema_decay < 1, "retrain.ema_decay", "give 0 up to below 1")
     if config.data.source == "folder":
         need(bool(config.data.path), "data.path", "name the folder of pictures: --data.path DIR")

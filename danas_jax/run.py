@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import errno
 import fcntl
+import io
 import json
 import math
 import os
@@ -71,6 +72,15 @@ def _umask() -> int:
 def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode())
+
+
+def write_npz(path: Path | str, arrays: dict[str, Any]) -> None:
+    """Write named arrays atomically; read them with numpy.load(path, allow_pickle=False)."""
+    import numpy as np  # here, because most commands need none
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
 
 
 def _plain(value: Any) -> Any:

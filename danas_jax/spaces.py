@@ -16,12 +16,12 @@ def mobilenetv2_tiny(
         colours=colours,
         stem_widths=(8, 16),
         stages=(
-            Stage(widths=(8, 16), depths=(1,), stride=1, expansions=(1,), kernels=(3,)),
-            Stage(widths=(8, 16, 24), depths=(1, 2), stride=2, expansions=(3, 4, 6), kernels=(3,)),
-            Stage(widths=(16, 24, 32), depths=(1, 2, 3), stride=2, expansions=(3, 4, 6), kernels=(3, 5)),
-            Stage(widths=(24, 40, 64), depths=(1, 2, 3), stride=2, expansions=(3, 4, 6), kernels=(3, 5)),
-            Stage(widths=(32, 48, 96), depths=(1, 2, 3), stride=1, expansions=(3, 4, 6), kernels=(3, 5)),
-            Stage(widths=(48, 80, 160), depths=(1, 2), stride=2, expansions=(3, 4, 6), kernels=(3, 5)),
+            Stage(widths=(8, 12), depths=(1,), stride=1, expansions=(1,), kernels=(3,)),
+            Stage(widths=(8, 12, 16), depths=(1, 2), stride=2, expansions=(2, 3, 4), kernels=(3,)),
+            Stage(widths=(16, 24, 32), depths=(1, 2), stride=2, expansions=(3, 4), kernels=(3, 5)),
+            Stage(widths=(24, 32, 48), depths=(1, 2, 3), stride=2, expansions=(3, 4), kernels=(3, 5)),
+            Stage(widths=(32, 48, 80), depths=(1, 2), stride=1, expansions=(3, 4), kernels=(3, 5)),
+            Stage(widths=(48, 80, 128), depths=(1, 2), stride=2, expansions=(3, 4, 6), kernels=(3, 5)),
         ),
         head_widths=(64, 128, 256),
     )

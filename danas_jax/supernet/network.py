@@ -36,8 +36,6 @@ class _Unit(nn.Module):
         kernel = self.param("kernel", nn.initializers.normal((2.0 / fan) ** 0.5), layer.weight_shape)
         scale = self.param("scale", nn.initializers.ones, (width,))
         bias = self.param("bias", nn.initializers.zeros, (width,))
-        mean = self.variable("batch_stats", "mean", jnp.zeros, (width,))
-        var = self.variable("batch_stats", "var", jnp.ones, (width,))
         if "taps" in masks:
             kernel = kernel * masks["taps"]
         if "channels" in masks:
@@ -46,10 +44,13 @@ class _Unit(nn.Module):
         x = ops.dense_conv(x, kernel, layer.stride) if layer.op == CONV else ops.depthwise(x, kernel, layer.stride)
         if train:
             x, batch_mean, batch_var = ops.batch_norm_train(x, scale, bias)
-            if self.is_mutable_collection("batch_stats") and not self.is_initializing():
-                mean.value, var.value = batch_mean, batch_var
+            if self.is_mutable_collection("batch_stats"):
+                self.variable("batch_stats", "mean", jnp.zeros, (width,)).value = batch_mean
+                self.variable("batch_stats", "var", jnp.ones, (width,)).value = batch_var
         else:
-            x = ops.batch_norm_eval(x, mean.value, var.value, scale, bias)
+            mean = self.variable("batch_stats", "mean", jnp.zeros, (width,)).value
+            var = self.variable("batch_stats", "var", jnp.ones, (width,)).value
+            x = ops.batch_norm_eval(x, mean, var, scale, bias)
         return ops.activate(x, layer.activation)
 
 

@@ -1,0 +1,41 @@
+"""Training views on the device: random resized crop, flip, brightness and contrast.
+
+A view is a pure function of (seed, image id, view number), so a resumed run sees the very same pixels.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import random
+
+_ASPECT = 4 / 3  # crops are at most this much wider than high, or higher than wide
+
+
+def view_keys(seed: int, image_ids: jax.Array, view: int | jax.Array) -> jax.Array:
+    """One random key per image [B]."""
+    base = random.fold_in(random.key(seed), view)
+    return jax.vmap(lambda image_id: random.fold_in(base, image_id))(image_ids)
+
+
+def training_views(
+    keys: jax.Array, images: jax.Array, resolution_px: int, crop_area_min: float, jitter: float
+) -> jax.Array:
+    """Augmented views of images [B, S, S, 3] uint8 -> float32 [B, R, R, 3] in 0..255."""
+
+    def one(key: jax.Array, image: jax.Array) -> jax.Array:
+        size = image.shape[0]
+        area_key, aspect_key, place_key, flip_key, tone_key = random.split(key, 5)
+        area = random.uniform(area_key, minval=crop_area_min, maxval=1.0)
+        aspect = jnp.exp(random.uniform(aspect_key, minval=-1.0, maxval=1.0) * jnp.log(_ASPECT))
+        sides = jnp.minimum(jnp.sqrt(area) * jnp.stack([jnp.sqrt(aspect), 1 / jnp.sqrt(aspect)]), 1.0) * size
+        corner = random.uniform(place_key, (2,)) * (size - sides)
+        scale = resolution_px / sides
+        view = jax.image.scale_and_translate(
+            image.astype(jnp.float32), (resolution_px, resolution_px, 3), (0, 1), scale, -corner * scale, "linear"
+        )
+        view = jnp.where(random.bernoulli(flip_key), view[:, ::-1], view)
+        contrast, brightness = 1 + jitter * random.uniform(tone_key, (2,), minval=-1.0, maxval=1.0)
+        return jnp.clip((view - 128.0) * contrast + 128.0 * brightness, 0.0, 255.0)
+
+    return jax.vmap(one)(keys, images)

@@ -1,0 +1,83 @@
+"""One network to its int8 files: fold, quantise, write, prove on TensorFlow Lite Micro, header, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from danas_jax import run
+from danas_jax.config import ExportSettings
+from danas_jax.data.dataset import Split
+from danas_jax.data.views import deployed_view
+from danas_jax.deploy.fold import fold_batch_norm
+from danas_jax.deploy.header import c_header
+from danas_jax.deploy.integer import integer_forward
+from danas_jax.deploy.quantise import quantise
+from danas_jax.deploy.tflite_writer import write_tflite
+from danas_jax.deploy.verify import run_tflm, verify
+from danas_jax.layers import LayerSpec
+from danas_jax.space import DataConfig
+
+GREY = "(77 R + 150 G + 29 B + 128) >> 8"
+FILES = {"tflite": "model_int8.tflite", "header": "model.h", "manifest": "manifest.json"}
+
+
+def export(
+    folder: Path,
+    name: str,
+    layers: tuple[LayerSpec, ...],
+    data: DataConfig,
+    params: dict,
+    stats: dict,
+    predicted: dict,
+    settings: ExportSettings,
+    training: Split,
+    validation: Split,
+    classes: tuple[str, ...],
+    seed: int,
+) -> dict:
+    """Write <folder>/{model_int8.tflite, model.h, manifest.json}; returns measured memory and int8 validation accuracy.
+
+    Raises VerificationError when TFLM disagrees with the integer simulation or needs more than the stated arena.
+    """
+    chosen = np.random.default_rng([seed, 7]).permutation(len(training))[: settings.calibration_images]
+    calibration = deployed_view(training.images[np.sort(chosen)], data.resolution_px, data.colour)
+    model = quantise(layers, fold_batch_norm(layers, params, stats), calibration)
+    view = {
+        "resolution_px": data.resolution_px,
+        "colour": data.colour,
+        "channels": data.channels,
+        "native_resolution_px": int(training.images.shape[1]),
+        "resize": "area",
+        "normalisation": "(pixel - 128) / 128",
+        "grey": GREY,
+    }
+    tflite = write_tflite(model, {"data": view, "classes": list(classes)})
+    images = deployed_view(validation.images, data.resolution_px, data.colour)
+    proof = verify(tflite, model, images[: settings.verify_images])
+    right = integer_forward(model, images).argmax(-1) == validation.labels
+    measured = {"arena_bytes": proof["arena_bytes"], "file_bytes": len(tflite)}
+    manifest = {
+        "id": name,
+        "classes": list(classes),
+        "data": view,
+        "input": {"dtype": "int8", **asdict(model.input), "shape": [1, *model.input_shape]},
+        "output": {"dtype": "int8", **asdict(model.output), "shape": [1, len(classes)]},
+        "memory": {"predicted": predicted, "measured": measured},
+        "operators": proof["operators"],
+        "sha256": hashlib.sha256(tflite).hexdigest(),
+    }
+    run.write_bytes(folder / FILES["tflite"], tflite)
+    run.write_text(folder / FILES["header"], c_header(tflite, manifest))
+    run.write_json(folder / FILES["manifest"], manifest)
+    return {"measured": measured, "int8_validation": float(right.mean()), "verified_images": proof["images"]}
+
+
+def test_answers(folder: Path, data: DataConfig, test: Split) -> np.ndarray:
+    """Which test images the exported file itself, run by TFLM, gets right; bool [N]."""
+    tflite = (folder / FILES["tflite"]).read_bytes()
+    images = deployed_view(test.images, data.resolution_px, data.colour)
+    return run_tflm(tflite, images).argmax(-1) == test.labels

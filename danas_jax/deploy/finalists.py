@@ -1,0 +1,192 @@
+"""A finalist's way from weights to a line of summary.json: retrain, export, one look at test, compare.
+
+Each step of one finalist leaves a file and is skipped when that file is there, so a killed phase resumes between them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from danas_jax import run
+from danas_jax.config import Config, Limits
+from danas_jax.data.dataset import Split
+from danas_jax.deploy.export import FILES, export, test_answers
+from danas_jax.deploy.retrain import image_views, retrain
+from danas_jax.hardware.cost import cost
+from danas_jax.layers import LayerSpec
+from danas_jax.metrics import bootstrap_interval, paired_bootstrap
+from danas_jax.search.archive import Candidate
+from danas_jax.space import DataConfig
+from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.supernet.elastic import slice_variables
+from danas_jax.supernet.network import init_variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Finalist:
+    """A system to retrain: a candidate that a budget chose, or a baseline (no genes, budget or candidate)."""
+
+    id: str
+    name: str  # its folder under retrain/ and export/
+    kind: str  # "candidate" | "baseline"
+    layers: tuple[LayerSpec, ...]
+    data: DataConfig
+    genes: np.ndarray | None
+    budget: Limits | None
+    candidate: Candidate | None
+
+
+def each_once(finalists: list[Finalist]) -> list[Finalist]:
+    """One per name: two budgets may choose the same system."""
+    return list({finalist.name: finalist for finalist in finalists}.values())
+
+
+def joined(first: Split, second: Split) -> Split:
+    """Two splits as one."""
+    return Split(
+        np.concatenate([first.images, second.images]),
+        np.concatenate([first.labels, second.labels]),
+        first.names + second.names,
+    )
+
+
+def retrain_one(
+    folder: Path,
+    finalist: Finalist,
+    config: Config,
+    supernet: dict,
+    training: Split,
+    validation: Split,
+    log: Callable[[dict], None],
+) -> None:
+    """Retrain into <folder>/{checkpoints, weights.npz, history.json}; nothing to do where history.json exists."""
+    if (folder / "history.json").exists():
+        return
+    seed = _seed(config.seed, finalist.name)
+    if finalist.kind == "candidate" and config.retrain.inherit:
+        start = jax.tree.map(np.asarray, slice_variables(finalist.layers, supernet))
+    else:
+        start, _ = init_variables(finalist.layers, seed)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    done = retrain(
+        finalist.layers, finalist.data, start, config.retrain, training, validation, seed, checkpoints, log
+    )
+    checkpoints.close()
+    run.write_npz(folder / "weights.npz", flatten({"params": done.params, "stats": done.stats}))
+    run.write_json(
+        folder / "history.json",
+        {
+            "epochs": done.history,
+            "validation_accuracy": done.validation_accuracy,
+            "image_views": image_views(config.retrain, len(training)),
+        },
+    )
+
+
+def export_one(
+    run_dir: Path,
+    finalist: Finalist,
+    config: Config,
+    training: Split,
+    validation: Split,
+    classes: tuple[str, ...],
+) -> dict:
+    """Export into <run>/export/<name>/ and return what `export` measured; nothing to do where it was exported."""
+    folder = run_dir / "export" / finalist.name
+    saved = folder / "measured.json"
+    if not saved.exists():
+        with np.load(run_dir / "retrain" / finalist.name / "weights.npz", allow_pickle=False) as arrays:
+            weights = unflatten(dict(arrays))
+        measured = export(
+            folder, finalist.name, finalist.layers, finalist.data, weights["params"], weights["stats"],
+            _predicted(finalist), config.export, training, validation, classes, _seed(config.seed, finalist.name),
+        )  # fmt: skip
+        run.write_json(saved, measured)
+    return run.read_json(saved)
+
+
+def test_once(run_dir: Path, finalist: Finalist, test: Split) -> np.ndarray:
+    """Which test images the exported file gets right, bool [N]; read once and remembered."""
+    saved = run_dir / "export" / finalist.name / "test_answers.json"
+    if not saved.exists():
+        right = test_answers(saved.parent, finalist.data, test)
+        run.write_json(saved, {"right": right.astype(int).tolist()})
+    return np.array(run.read_json(saved)["right"], bool)
+
+
+def summary_entry(run_dir: Path, finalist: Finalist, config: Config, exported: dict, right: np.ndarray) -> dict:
+    """One element of summary.json's `finalists` (docs/run_directory.md)."""
+    history = run.read_json(run_dir / "retrain" / finalist.name / "history.json")
+    described = config.space.describe(finalist.genes) if finalist.genes is not None else {"arch": None}
+    return {
+        "id": finalist.id,
+        "name": finalist.name,
+        "kind": finalist.kind,
+        "genes": None if finalist.genes is None else finalist.genes.tolist(),
+        "data": dataclasses.asdict(finalist.data),
+        "arch": described["arch"],
+        "budget": None if finalist.budget is None else dataclasses.asdict(finalist.budget),
+        "predicted": _predicted(finalist),
+        "measured": exported["measured"],
+        "accuracy": {
+            "search": None if finalist.candidate is None else finalist.candidate.accuracy_full,
+            "float_validation": history["validation_accuracy"],
+            "int8_validation": exported["int8_validation"],
+            "int8_test": float(right.mean()),
+            "int8_test_interval": list(bootstrap_interval(right, config.seed)),
+        },
+        "files": {kind: f"export/{finalist.name}/{file}" for kind, file in FILES.items()},
+        "retrain_image_views": history["image_views"],
+    }
+
+
+def comparisons(finalists: list[Finalist], answers: dict[str, np.ndarray], seed: int) -> list[dict]:
+    """Every candidate against every baseline: paired bootstrap over the test images."""
+    result = []
+    unique = each_once(finalists)
+    for candidate in (f for f in unique if f.kind == "candidate"):
+        for baseline in (f for f in unique if f.kind == "baseline"):
+            difference, low, high = paired_bootstrap(answers[candidate.name], answers[baseline.name], seed)
+            result.append(
+                {
+                    "finalist": candidate.id,
+                    "baseline": baseline.id,
+                    "difference": difference,
+                    "interval": [low, high],
+                }
+            )
+    return result
+
+
+def _predicted(finalist: Finalist) -> dict:
+    return cost(finalist.layers, finalist.budget.board if finalist.budget else "")
+
+
+def _seed(seed: int, name: str) -> int:
+    """A seed of its own for each network."""
+    return zlib.crc32(f"{seed}:{name}".encode()) >> 1
+
+
+def flatten(tree: dict) -> dict[str, np.ndarray]:
+    """{"params": {layer: {part: array}}} -> {"params/layer/part": array}."""
+    return {
+        f"{kind}/{layer}/{part}": np.asarray(array)
+        for kind, layers in tree.items()
+        for layer, parts in layers.items()
+        for part, array in parts.items()
+    }
+
+
+def unflatten(arrays: dict[str, np.ndarray]) -> dict:
+    """The inverse of `flatten`."""
+    tree: dict = {}
+    for path, array in arrays.items():
+        kind, layer, part = path.split("/")
+        tree.setdefault(kind, {}).setdefault(layer, {})[part] = array
+    return tree

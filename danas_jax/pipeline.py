@@ -1,0 +1,256 @@
+"""The phases in order, each resumable: train, search, retrain, export (with the one look at test), report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from danas_jax import run
+from danas_jax.baselines import baseline_layers
+from danas_jax.config import Config, Limits
+from danas_jax.console import Progress, say
+from danas_jax.data.dataset import Data, Split, open_data
+from danas_jax.deploy import finalists as deploy_finalists
+from danas_jax.deploy.finalists import Finalist
+from danas_jax.errors import UserError
+from danas_jax.hardware import cost as hardware
+from danas_jax.report.html import write_report
+from danas_jax.report.table import print_table
+from danas_jax.search import archive, runner
+from danas_jax.space import DataConfig
+from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.supernet.evaluate import subnet_evaluator
+from danas_jax.supernet.train import Bounds, image_views, train
+
+CACHE = "~/.cache/danas_jax/xla"  # compiled programs, reused by every run on this machine
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What every phase needs: the configuration, where it lives, its pictures and the pruned space."""
+
+    config: Config
+    folder: Path
+    data: Data
+    bounds: Bounds
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.data.class_names)
+
+    def load(self, split: str, phase: str) -> Split:
+        """A split for a phase, decoded with progress; what could not be decoded is said once."""
+        first = split not in self.data._decoded
+        with Progress(f"reading {split}") as progress:
+            loaded = self.data.load(split, phase, progress.count)
+        for warning in loaded.warnings if first else ():
+            say(f"warning: {warning}")
+        return loaded
+
+    def record(self, phase: str) -> Callable[[dict], None]:
+        """A logger into metrics.jsonl."""
+        return lambda event: run.append_metrics(self.folder, {"phase": phase, **event})
+
+
+def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
+    """Run `phases` in order; those already done are skipped. UserError on bad input before anything is computed."""
+    folder = Path(run_dir)
+    _keep_compiled_programs()
+    native = max(
+        *config.space.resolutions_px, *(b.resolution_px for b in config.baselines), config.data.native_resolution_px
+    )
+    data = open_data(config.data, native, config.seed)
+    for warning in data.warnings:
+        say(f"warning: {warning}")
+    bounds = _feasible_bounds(config, len(data.class_names))
+    state = Run(config, folder, data, bounds)
+    steps = {"train": train_phase, "search": search_phase, "retrain": retrain_phase, "export": export_phase}
+    for phase in phases:
+        if phase == "report":
+            report_phase(state)
+        elif run.phase_done(folder, phase):
+            say(f"{phase}: done before")
+        else:
+            missing = [p for p in list(steps)[: list(steps).index(phase)] if not run.phase_done(folder, p)]
+            if missing:
+                raise UserError(f"{phase} needs {missing[0]} first: danas {missing[0]} (or danas run) on {folder}")
+            started = time.monotonic()
+            payload = steps[phase](state)
+            run.mark_done(folder, phase, {**payload, "time_s": round(time.monotonic() - started, 1)})
+
+
+def _keep_compiled_programs() -> None:
+    """JAX's persistent compilation cache, so that a second start of the same programs takes no compile time."""
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", os.path.expanduser(CACHE))
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _feasible_bounds(config: Config, num_classes: int) -> Bounds:
+    """Gene bounds after dropping what no budget can hold; UserError when nothing fits one of the budgets."""
+    problems = [
+        f"budgets[{i}]: nothing fits: {need}"
+        for i, limits in enumerate(config.budgets)
+        if (need := hardware.smallest_need(config.space, num_classes, limits))
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+    lower, upper, dropped = hardware.prune(config.space, config.budgets, num_classes)
+    if dropped:
+        say(f"pruned, no budget can hold: {', '.join(dropped)}")
+    return lower, upper
+
+
+def _supernet(state: Run) -> dict:
+    """Params of the trained supernet, on the host."""
+    split = state.load("train", "train")
+    checkpoints = Checkpoints(state.folder / "supernet")
+    with Progress("train supernet") as progress:
+
+        def log(event: dict) -> None:
+            progress.show(event)
+            state.record("train")(event)
+
+        params = train(
+            state.config.space, state.config.train, state.bounds, split, state.num_classes, state.config.seed,
+            checkpoints, log,
+        )  # fmt: skip
+    checkpoints.close()
+    return params
+
+
+def train_phase(state: Run) -> dict:
+    """The supernet, trained once on `train` alone."""
+    counts = ", ".join(f"{split} {sum(n.values())}" for split, n in state.data.counts.items())
+    say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
+    _supernet(state)
+    return {"supernet_image_views": image_views(state.config.train, len(state.load("train", "train")))}
+
+
+def search_phase(state: Run) -> dict:
+    """NSGA-II over the supernet's subnets on the search slice, for all budgets at once."""
+    config, folder = state.config, state.folder / "search"
+    params = _supernet(state)  # finished: this only restores
+    training, slice_ = state.load("train", "search"), state.load("search", "search")
+    chosen = np.random.default_rng([config.seed, 8]).permutation(len(training))[: config.train.calibration_images]
+    saved = folder / "state.json"
+    resume = run.read_json(saved) if saved.exists() else None
+    with Progress("search") as progress:
+        evaluate = subnet_evaluator(
+            config.space, params, state.bounds, training.images[np.sort(chosen)], slice_,
+            config.search.evaluation_fraction, state.num_classes, config.seed, progress.count,
+        )  # fmt: skip
+
+        def costs(genes: np.ndarray, board: str) -> dict[str, np.ndarray]:
+            return hardware.space_costs(config.space, genes, state.num_classes, board)
+
+        def log(event: dict) -> None:
+            best = ", ".join(f"{row['best_accuracy']:.3f}" for row in event["budgets"])
+            progress.note(
+                f"search generation {event['generation']}/{event['generations']}: "
+                f"{event['evaluations']} systems evaluated, best accuracy per budget {best}"
+            )
+            volumes = [row["hypervolume"] for row in event["budgets"]]
+            state.record("search")({"step": event["generation"], "hypervolume": volumes})
+
+        found = runner.search(
+            config.space, config.search, config.budgets, costs, hardware.violation, evaluate, config.seed, len(slice_),
+            bounds=state.bounds, save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log,
+        )  # fmt: skip
+    run.write_json(folder / "pareto.json", archive.to_json(found))
+    run.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
+    return {"evaluations": len(found.evaluations.genes)}
+
+
+def finalists(state: Run) -> list[Finalist]:
+    """The chosen systems (each once per budget that chose it) and the baselines."""
+    config = state.config
+    found = archive.load(state.folder / "search" / "pareto.json", config.space)
+    result = []
+    for budget in found.budgets:
+        for name in budget.finalists:
+            candidate = budget.candidate(name)
+            genes = np.array(candidate.genes)
+            layers = config.space.layers(genes, state.num_classes)
+            result.append(
+                Finalist(name, name, "candidate", layers, config.space.decode(genes)[0], genes, budget.budget, candidate)
+            )
+    for baseline in config.baselines:
+        layers = baseline_layers(baseline, state.num_classes)
+        data = DataConfig(baseline.resolution_px, baseline.colour)
+        result.append(Finalist(baseline.name, baseline.name, "baseline", layers, data, None, None, None))
+    return result
+
+
+def retrain_phase(state: Run) -> dict:
+    """Finalists and baselines, by one recipe, on train and search slice; validation picks the epoch."""
+    params = _supernet(state)
+    training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
+    validation = state.load("validation", "retrain")
+    unique = deploy_finalists.each_once(finalists(state))
+    for i, finalist in enumerate(unique):
+        title = f"retrain {i + 1}/{len(unique)} {finalist.name}"
+        with Progress(title) as progress:
+
+            def log(event: dict, name: str = finalist.name, progress: Progress = progress) -> None:
+                progress.show(event)
+                state.record("retrain")({"name": name, **event})
+
+            deploy_finalists.retrain_one(
+                state.folder / "retrain" / finalist.name, finalist, state.config, params, training, validation, log
+            )
+    return {}
+
+
+def export_phase(state: Run) -> dict:
+    """int8 files, proof on TFLM, and then, once per finalist, the test split."""
+    training, validation = state.load("train", "export"), state.load("validation", "export")
+    entries, answers = [], {}
+    unique = deploy_finalists.each_once(finalists(state))
+    exported = {}
+    for i, finalist in enumerate(unique):
+        with Progress(f"export {i + 1}/{len(unique)} {finalist.name}"):
+            exported[finalist.name] = deploy_finalists.export_one(
+                state.folder, finalist, state.config, training, validation, state.data.class_names
+            )
+    test = state.load("test", "test")
+    for i, finalist in enumerate(unique):
+        with Progress(f"test {i + 1}/{len(unique)} {finalist.name}"):
+            answers[finalist.name] = deploy_finalists.test_once(state.folder, finalist, test)
+    for finalist in finalists(state):
+        entries.append(
+            deploy_finalists.summary_entry(
+                state.folder, finalist, state.config, exported[finalist.name], answers[finalist.name]
+            )
+        )
+    summary = {
+        "name": state.config.name,
+        "seed": state.config.seed,
+        "classes": list(state.data.class_names),
+        "finalists": entries,
+        "comparisons": deploy_finalists.comparisons(finalists(state), answers, state.config.seed),
+        "supernet_image_views": run.phase_payload(state.folder, "train")["supernet_image_views"],
+        "times_s": {p: run.phase_payload(state.folder, p)["time_s"] for p in ("train", "search", "retrain")},
+    }
+    run.write_json(state.folder / "summary.json", summary)
+    return {}
+
+
+def report_phase(state: Run) -> None:
+    """The table on the terminal and report/index.html."""
+    path = state.folder / "summary.json"
+    if path.exists():
+        print_table(run.read_json(path))
+    say(f"report: {write_report(state.folder)}")
+
+
+def budget_of(limits: Limits) -> dict:
+    """The dictionary of limits as summary.json has it."""
+    return dataclasses.asdict(limits)

@@ -1,0 +1,49 @@
+"""Checkpoints of a training loop by orbax: atomic, newest first, the last two kept."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from danas_jax.errors import UserError
+
+_LOG = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints below one folder. A save is complete or absent, whatever kills the process."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True, enable_async_checkpointing=False)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def save(self, step: int, state: Any) -> None:
+        """Write `state` (a pytree of arrays) as of `step`."""
+        try:
+            self._manager.save(step, args=ocp.args.StandardSave(jax.device_get(state)), force=True)
+        except (OSError, ValueError) as error:
+            if "No space left" in str(error) or "ENOSPC" in str(error):
+                raise UserError(f"disk full: cannot write {self.folder}; free some space, the same command resumes") from error
+            raise
+
+    def restore(self, like: Any) -> Any | None:
+        """The newest readable state with the structure of `like`; None when there is none.
+
+        A damaged checkpoint is named in a warning and the one before it is used.
+        """
+        template = jax.tree.map(ocp.utils.to_shape_dtype_struct, jax.device_get(like))
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                return jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
+            except Exception as error:  # whatever the damage raises
+                _LOG.warning("checkpoint %s of step %d is damaged (%s): trying the one before", self.folder, step, error)
+        return None
+
+    def close(self) -> None:
+        """Release the folder."""
+        self._manager.close()

@@ -1,0 +1,163 @@
+"""Accuracy of networks whose BN statistics are set from calibration images: supernet subnets and stand-alone nets.
+
+Statistics are pooled over batches as (mean, M2) by Chan's formula (Chan, Golub, LeVeque 1979), in float32: averaging
+batch variances would drop the variance of the means, raw sums of squares would cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from danas_jax.data.dataset import Split
+from danas_jax.data.views import resize_area
+from danas_jax.layers import LayerSpec
+from danas_jax.space import SearchSpace
+from danas_jax.supernet import elastic
+from danas_jax.supernet.network import Network, normalise_pixels
+from danas_jax.supernet.train import Bounds, resolution_envelope
+
+BATCH = 64  # images per evaluation batch
+
+
+def pool_statistics(run_batch: Callable[[jax.Array], dict], batches: jax.Array) -> dict:
+    """Pool the {"mean", "var"} leaves of run_batch(batches[i]) over equally sized batches [K, B, ...]."""
+
+    def merge(carry, batch):
+        count, pooled = carry
+        found = run_batch(batch)
+
+        def one(layer, old):
+            delta = layer["mean"] - old["mean"]
+            mean = old["mean"] + delta / (count + 1.0)
+            # In units of one batch: M2 / batch size, so `var` sums batch variances plus the spread of the means.
+            return {"mean": mean, "var": old["var"] + layer["var"] + delta * delta * count / (count + 1.0)}
+
+        return (count + 1.0, {name: one(found[name], pooled[name]) for name in found}), None
+
+    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(run_batch, batches[0]))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), zeros)
+    (count, pooled), _ = lax.scan(merge, (jnp.zeros(()), zeros), batches)
+    return {name: {"mean": leaf["mean"], "var": leaf["var"] / count} for name, leaf in pooled.items()}
+
+
+def batches(images: np.ndarray, labels: np.ndarray, size: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
+    """[N, ...] -> [K, size, ...] and labels [K, size], the last batch filled up with label -1 (never right)."""
+    count = -(-len(images) // size)
+    pad = count * size - len(images)
+    images = np.concatenate([images, np.repeat(images[:1], pad, axis=0)])
+    labels = np.concatenate([labels, np.full(pad, -1, labels.dtype)])
+    return images.reshape(count, size, *images.shape[1:]), labels.reshape(count, size)
+
+
+def calibration_batches(images: np.ndarray, count: int, size: int = BATCH) -> np.ndarray:
+    """The first `count` images (whole batches only, at least one) as [K, size, ...]."""
+    count = min(count, len(images))
+    size = min(size, count)
+    return images[: count // size * size].reshape(count // size, size, *images.shape[1:])
+
+
+def _forward(network: Network, variables: dict, masks, to_input):
+    """(statistics of a batch in train mode, logits with given statistics) of a network."""
+
+    def statistics(images):
+        x = normalise_pixels(to_input(images))
+        return network.apply(variables, x, masks, train=True, mutable=["batch_stats"])[1]["batch_stats"]
+
+    def logits(stats, images):
+        return network.apply({**variables, "batch_stats": stats}, normalise_pixels(to_input(images)), masks)
+
+    return statistics, logits
+
+
+@cache
+def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: int) -> Callable:
+    """jitted (params, genes, calibration [K, B, ...], images [M, B, ...], labels [M, B]) -> right answers [M, B]."""
+    layers = elastic.envelope_layers(space, envelope, num_classes)
+    network = Network(layers)
+
+    @jax.jit
+    def program(params, genes, calibration, images, labels):
+        masks = elastic.masks(space, genes, layers)
+        part = {"params": elastic.slice_variables(layers, params), "batch_stats": _fresh_stats(layers)}
+        statistics, logits = _forward(network, part, masks, lambda x: elastic.apply_colour(space, x, genes))
+        stats = pool_statistics(statistics, calibration)
+        return lax.map(lambda pair: logits(stats, pair[0]).argmax(-1) == pair[1], (images, labels))
+
+    return program
+
+
+def _fresh_stats(layers: tuple[LayerSpec, ...]) -> dict:
+    return {
+        layer.name: {"mean": jnp.zeros(layer.out_shape[2]), "var": jnp.ones(layer.out_shape[2])}
+        for layer in layers
+        if layer.batch_norm
+    }
+
+
+def subnet_evaluator(
+    space: SearchSpace,
+    params: dict,
+    bounds: Bounds,
+    calibration: np.ndarray,
+    search: Split,
+    half_fraction: float,
+    num_classes: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Callable[[np.ndarray, str], np.ndarray]:
+    """evaluate(genes [N, G], "half" | "full") -> exact supernet accuracy [N] on that part of the search slice.
+
+    Every subnet is recalibrated on `calibration` images [M, S, S, 3] first. "half" is a fixed part of the slice.
+    """
+    axis = space.index["resolution_px"]
+    order = np.random.default_rng([seed, 4]).permutation(len(search))
+    half = np.sort(order[: max(1, round(half_fraction * len(search)))])
+    views: dict[int, tuple] = {}
+
+    def at(resolution: int) -> tuple:
+        # Deployed views, made once per resolution; colour is a gene inside the program.
+        if resolution not in views:
+            px = space.resolutions_px[resolution]
+            images = resize_area(search.images, px)
+            full_set = tuple(map(jnp.asarray, batches(images, search.labels)))
+            half_set = tuple(map(jnp.asarray, batches(images[half], search.labels[half])))
+            calibrating = jnp.asarray(calibration_batches(resize_area(calibration, px), len(calibration)))
+            views[resolution] = calibrating, {"half": half_set, "full": full_set}
+        return views[resolution]
+
+    def evaluate(genes: np.ndarray, tier: str) -> np.ndarray:
+        accuracy = np.zeros(len(genes))
+        for i, row in enumerate(genes):
+            resolution = int(row[axis])
+            calibrating, sets = at(resolution)
+            program = _subnet_program(space, resolution_envelope(space, bounds[1], resolution), num_classes)
+            right = program(params, jnp.asarray(row, jnp.int32), calibrating, *sets[tier])
+            accuracy[i] = np.asarray(right).sum() / (len(half) if tier == "half" else len(search))
+            progress(i + 1, len(genes))
+        return accuracy
+
+    return evaluate
+
+
+@cache
+def network_program(layers: tuple[LayerSpec, ...]) -> tuple[Callable, Callable]:
+    """For a stand-alone network: jitted (params, calibration) -> stats, and (params, stats, images [M, B, ...]) -> logits."""
+    network = Network(layers)
+
+    @jax.jit
+    def calibrate(params, calibration):
+        variables = {"params": params, "batch_stats": _fresh_stats(layers)}
+        return pool_statistics(_forward(network, variables, None, lambda x: x)[0], calibration)
+
+    @jax.jit
+    def predict(params, stats, images):
+        logits = _forward(network, {"params": params}, None, lambda x: x)[1]
+        return lax.map(lambda batch: logits(stats, batch), images)
+
+    return calibrate, predict
