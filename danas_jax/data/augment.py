@@ -12,7 +12,7 @@ from jax import random
 _ASPECT = 4 / 3  # crops are at most this much wider than high, or higher than wide
 
 
-def view_keys(seed: int, image_ids: jax.Array, view: int | jax.Array) -> jax.Array:
+def view_keys(seed: int | jax.Array, image_ids: jax.Array, view: int | jax.Array) -> jax.Array:
     """One random key per image [B]."""
     base = random.fold_in(random.key(seed), view)
     return jax.vmap(lambda image_id: random.fold_in(base, image_id))(image_ids)

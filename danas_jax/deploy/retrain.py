@@ -56,7 +56,7 @@ def retrain(
     optimiser = make_optimiser(settings, steps)
     classes = layers[-1].out_shape[2]
     images, labels = jnp.asarray(training.images), jnp.asarray(training.labels)
-    step_program = _step_program(layers, data, settings, optimiser, seed, classes)
+    step_program = _step_program(layers, data, settings, optimiser, classes)
     validate = _validator(layers, data, settings, training, validation, seed)
     state = {
         "params": start,
@@ -77,7 +77,7 @@ def retrain(
             rows = np.resize(order[i * settings.batch_size : (i + 1) * settings.batch_size], settings.batch_size)
             count = jnp.asarray(epoch * steps_per_epoch + i, jnp.float32)
             params, average, optimiser_state, loss = step_program(
-                params, average, optimiser_state, images, labels, rows, epoch, count
+                params, average, optimiser_state, images, labels, seed, rows, epoch, count
             )
             losses.append(loss)
         history = np.array(state["history"])
@@ -115,7 +115,7 @@ def image_views(settings: RetrainSettings, images: int) -> int:
     return max(1, images // settings.batch_size) * settings.batch_size * settings.epochs
 
 
-def _step_program(layers, data, settings, optimiser, seed, classes) -> Callable:
+def _step_program(layers, data, settings, optimiser, classes) -> Callable:
     network = Network(layers)
 
     def loss_of(params, views, targets):
@@ -123,7 +123,7 @@ def _step_program(layers, data, settings, optimiser, seed, classes) -> Callable:
         return optax.softmax_cross_entropy(logits, targets).mean()
 
     @jax.jit
-    def program(params, average, optimiser_state, images, labels, rows, epoch, count):
+    def program(params, average, optimiser_state, images, labels, seed, rows, epoch, count):
         keys = view_keys(seed, rows, epoch)
         views = training_views(keys, images[rows], data.resolution_px, settings.crop_area_min, settings.colour_jitter)
         if data.colour == "mono":

@@ -25,9 +25,13 @@ def choose(accuracy: np.ndarray, arena: np.ndarray, macs: np.ndarray, images: in
 
 
 def within_error(accuracy: np.ndarray, images: float) -> np.ndarray:
-    """Which of `accuracy` [N] lie within one standard error of the best, bool [N]."""
+    """Which of `accuracy` [N] lie within one standard error of the best, bool [N].
+
+    The error is that of the best with two right and two wrong answers added (Agresti and Coull 1998): a perfect score
+    on a few hundred images is not free of error.
+    """
     best = accuracy.max()
-    error = accuracy_standard_error(best, images)
+    error = accuracy_standard_error((best * images + 2) / (images + 4), images)
     # The margin of rounding: 0.85 measured as 85 / 100 must count as within 0.9 - 0.05.
     return accuracy >= best - (0.0 if np.isnan(error) else error) - 1e-12
 

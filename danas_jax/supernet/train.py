@@ -129,7 +129,7 @@ def train(
     images, labels = jnp.asarray(split.images), jnp.asarray(split.labels)
 
     @partial(jax.jit, static_argnames="resolution_px")
-    def batch(images, labels, rows, view, resolution_px):
+    def batch(images, labels, seed, rows, view, resolution_px):
         keys = view_keys(seed, rows, view)
         views = training_views(keys, images[rows], resolution_px, settings.crop_area_min, settings.colour_jitter)
         targets = optax.smooth_labels(jax.nn.one_hot(labels[rows], num_classes), settings.label_smoothing)
@@ -146,7 +146,7 @@ def train(
     for step in range(first, plan.steps):
         rows, resolution = plan.rows(step), plan.resolution(step)
         epoch = step // plan.steps_per_epoch
-        views, targets = batch(images, labels, rows, epoch, space.resolutions_px[resolution])
+        views, targets = batch(images, labels, seed, rows, epoch, space.resolutions_px[resolution])
         grads, losses, hits = [], [], None
         for i, genes in enumerate(plan.sandwich(step)):
             bound = bounds[0] if i == 1 else bounds[1]
@@ -165,7 +165,7 @@ def train(
             for loss, genes in losses:
                 if not np.isfinite(float(loss)):
                     raise Diverged(f"the loss is {float(loss)} at step {step} in the subnet {space.describe(genes)}")
-            speed = (now - started) / (step + 1 - first)
+            speed = (now - started) / (step + 1 - first)  # the first steps compile: the estimate starts too high
             log(
                 {
                     "step": step + 1,
