@@ -3,22 +3,43 @@
     danas run person_photos --data.path DIR
 
 DIR holds <split>/<class>/*.jpg, or <class>/*.jpg with no splits. Budgets: 64, 128 and 256 kB of SRAM at 1 MB of flash.
+The space is mobilenetv2_tiny with narrower late stages, so that two CPU cores finish within 90 minutes on 8,000 photos.
 """
 
+import dataclasses
+
 from danas_jax.config import Baseline, Config, DataSettings, Limits, RetrainSettings, SearchSettings, TrainSettings
+from danas_jax.space import SearchSpace, Stage
 from danas_jax.spaces import mobilenetv2_tiny
 
 
+def photo_space() -> SearchSpace:
+    """48 to 96 px in colour or grey; 0.4 to 12 million MACs."""
+    return dataclasses.replace(
+        mobilenetv2_tiny(resolutions_px=(48, 64, 80, 96)),
+        name="person_photos",
+        stages=(
+            Stage(widths=(8,), depths=(1,), stride=1, expansions=(1,), kernels=(3,)),
+            Stage(widths=(8, 12, 16), depths=(1, 2), stride=2, expansions=(2, 3, 4), kernels=(3,)),
+            Stage(widths=(16, 20, 24), depths=(1, 2), stride=2, expansions=(3, 4), kernels=(3, 5)),
+            Stage(widths=(24, 32, 40), depths=(1, 2, 3), stride=2, expansions=(3, 4), kernels=(3, 5)),
+            Stage(widths=(32, 48, 64), depths=(1, 2), stride=1, expansions=(3, 4), kernels=(3, 5)),
+            Stage(widths=(48, 80, 112), depths=(1, 2), stride=2, expansions=(3, 4), kernels=(3, 5)),
+        ),
+        head_widths=(64, 128, 192),
+    )
+
+
 def get_config() -> Config:
-    """Joint search over 48 to 112 px, colour and architecture; needs --data.path."""
+    """Joint search over 48 to 96 px, colour and architecture; needs --data.path."""
     return Config(
         name="person_photos",
         data=DataSettings(source="folder", native_resolution_px=160),
-        space=mobilenetv2_tiny(resolutions_px=(48, 64, 80, 96, 112)),
-        train=TrainSettings(epochs=12, learning_rate=3e-3, weight_decay=0.05, crop_area_min=0.5),
+        space=photo_space(),
+        train=TrainSettings(epochs=24, learning_rate=4e-3, weight_decay=0.05, crop_area_min=0.5),
         search=SearchSettings(population=16, generations=5),
         retrain=RetrainSettings(
-            epochs=15, weight_decay=0.05, crop_area_min=0.5, calibration_images=512, validate_every_epochs=3
+            epochs=18, weight_decay=0.05, crop_area_min=0.5, calibration_images=512, validate_every_epochs=3
         ),
         budgets=tuple(Limits(sram_bytes=kilobytes * 1024, flash_bytes=1024 * 1024) for kilobytes in (64, 128, 256)),
         baselines=(Baseline(name="mobilenet_v1_025_96_rgb", resolution_px=96, colour="rgb", width_multiplier=0.25),),

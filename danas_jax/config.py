@@ -31,6 +31,7 @@ class DataSettings:
     source: Literal["synthetic", "folder"] = "synthetic"  # synthetic: made on the spot; folder: data.path
     path: str = ""  # folder source: <split>/<class>/*.jpg|png, or <class>/* (then split here)
     search_fraction: float = 0.2  # share of train held out to rank subnets, by group where known
+    limit_per_class: int = 0  # use at most this many training images of each class, 0 = all (for learning curves)
     group_field: str = ""  # column of metadata.csv whose rows stay together in every derived split
     validation_fraction: float = 0.15  # share for validation where the folder has no splits
     test_fraction: float = 0.15  # share for test where the folder has no splits
@@ -145,7 +146,14 @@ def validate(config: Config) -> None:
     for name in ("train.epochs", "train.batch_size", "search.population", "retrain.epochs", "retrain.batch_size"):
         section, key = name.split(".")
         need(getattr(getattr(config, section), key) >= 1, name, "give 1 or more")
-    for name in ("train.random_subnets", "search.generations", "data.train_images", "data.detail_px", "seed"):
+    for name in (
+        "train.random_subnets",
+        "search.generations",
+        "data.train_images",
+        "data.detail_px",
+        "data.limit_per_class",
+        "seed",
+    ):
         value: Any = config
         for part in name.split("."):
             value = getattr(value, part)

@@ -108,7 +108,7 @@ def smoke(config: Config) -> Config:
     return replace(
         config,
         name=config.name if config.name.endswith("-smoke") else f"{config.name}-smoke",
-        data=replace(config.data, train_images=96, validation_images=32, test_images=32),
+        data=replace(config.data, train_images=96, validation_images=32, test_images=32, limit_per_class=64),
         space=replace(
             config.space,
             resolutions_px=config.space.resolutions_px[:1],

@@ -180,7 +180,9 @@ def finalists(state: Run) -> list[Finalist]:
             genes = np.array(candidate.genes)
             layers = config.space.layers(genes, state.num_classes)
             result.append(
-                Finalist(name, name, "candidate", layers, config.space.decode(genes)[0], genes, budget.budget, candidate)
+                Finalist(
+                    name, name, "candidate", layers, config.space.decode(genes)[0], genes, budget.budget, candidate
+                )
             )
     for baseline in config.baselines:
         layers = baseline_layers(baseline, state.num_classes)

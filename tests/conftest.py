@@ -1,13 +1,28 @@
-"""Shared fixtures. jax, where a test imports it, runs on the CPU and promotes no types silently."""
+"""Shared fixtures. jax, where a test imports it, runs on the CPU and keeps compiled programs."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _compile_cache() -> str:
+    """Where compiled programs are kept between tests and sessions, subprocesses included; writable in any case."""
+    folder = Path.home() / ".cache" / "danas_jax" / "xla-tests"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return tempfile.mkdtemp(prefix="danas-xla-")
+    return str(folder) if os.access(folder, os.W_OK) else tempfile.mkdtemp(prefix="danas-xla-")
+
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compile_cache()
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -25,3 +40,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there")
     return folder
+
+
+@pytest.fixture
+def strict_types():
+    """No silent type promotion inside our own programs (optax promotes, so not wherever it takes part)."""
+    import jax
+
+    with jax.numpy_dtype_promotion("strict"):
+        yield

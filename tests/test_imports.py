@@ -14,8 +14,8 @@ ORDER = (
     *("data", "supernet", "hardware", "search", "deploy", "report", "pipeline", "overrides", "cli", "__main__"),
 )
 NO_JAX = {
-    *("__init__", "errors", "layers", "space", "spaces", "config", "config_io", "run", "console", "metrics", "baselines"),
-    *("hardware", "search", "report", "overrides", "cli", "__main__"),
+    *("__init__", "errors", "layers", "space", "spaces", "config", "config_io", "run", "console", "metrics"),
+    *("baselines", "hardware", "search", "report", "overrides", "cli", "__main__"),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -16,7 +16,7 @@ import numpy as np
 from danas_jax.config import DataSettings
 from danas_jax.data import folder, synthetic
 from danas_jax.data.folder import Progress
-from danas_jax.data.splits import Items, hold_out
+from danas_jax.data.splits import Items, hold_out, limit_per_class
 from danas_jax.data.views import resize_area
 from danas_jax.errors import UserError
 
@@ -94,6 +94,8 @@ def open_data(settings: DataSettings, native_px: int, seed: int) -> Data:
         class_names, splits, warnings, fingerprint, read = _open_synthetic(settings, native_px, seed)
     else:
         class_names, splits, warnings, fingerprint, read = _open_folder(settings, native_px, seed)
+    if settings.limit_per_class:
+        splits = {**splits, "train": limit_per_class(splits["train"], settings.limit_per_class, seed)}
     train, search = hold_out(splits["train"], settings.search_fraction, seed, "search", class_names)
     items = {"train": train, "search": search, "validation": splits["validation"], "test": splits["test"]}
     return Data(class_names, native_px, warnings, fingerprint, items, read)

@@ -54,3 +54,13 @@ def hold_out(
                 "give more images, or more groups"
             )
     return items.where(~chosen), items.where(chosen)
+
+
+def limit_per_class(items: Items, count: int, seed: int) -> Items:
+    """At most `count` items of each class, chosen by hash, order kept; a smaller count chooses a subset."""
+    chosen = np.zeros(len(items), bool)
+    for label in np.unique(items.labels):
+        rows = np.flatnonzero(items.labels == label)
+        by_hash = sorted(rows, key=lambda i: hashlib.sha256(f"{seed}:limit:{items.keys[i]}".encode()).digest())
+        chosen[by_hash[:count]] = True
+    return items.where(chosen)

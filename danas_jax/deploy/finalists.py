@@ -74,9 +74,7 @@ def retrain_one(
     else:
         start, _ = init_variables(finalist.layers, seed)
     checkpoints = Checkpoints(folder / "checkpoints")
-    done = retrain(
-        finalist.layers, finalist.data, start, config.retrain, training, validation, seed, checkpoints, log
-    )
+    done = retrain(finalist.layers, finalist.data, start, config.retrain, training, validation, seed, checkpoints, log)
     checkpoints.close()
     run.write_npz(folder / "weights.npz", flatten({"params": done.params, "stats": done.stats}))
     run.write_json(

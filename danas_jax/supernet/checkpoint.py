@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,33 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.StandardSave(jax.device_get(state)), force=True)
         except (OSError, ValueError) as error:
             if "No space left" in str(error) or "ENOSPC" in str(error):
-                raise UserError(f"disk full: cannot write {self.folder}; free some space, the same command resumes") from error
+                raise UserError(
+                    f"disk full: cannot write {self.folder}; free some space, the same command resumes"
+                ) from error
             raise
 
     def restore(self, like: Any) -> Any | None:
         """The newest readable state with the structure of `like`; None when there is none.
 
-        A damaged checkpoint is named in a warning and the one before it is used.
+        A damaged checkpoint is named in a warning and set aside, and the one before it is used.
         """
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, jax.device_get(like))
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 return jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
             except Exception as error:  # whatever the damage raises
-                _LOG.warning("checkpoint %s of step %d is damaged (%s): trying the one before", self.folder, step, error)
+                _LOG.warning(
+                    "checkpoint %s of step %d is damaged (%s): trying the one before", self.folder, step, error
+                )
+                self._set_aside(step)
         return None
+
+    def _set_aside(self, step: int) -> None:
+        """Rename a step's folder, so that it can be saved again and does not count among those kept."""
+        aside = self.folder / f"damaged.{step}"
+        shutil.rmtree(aside, ignore_errors=True)
+        (self.folder / str(step)).rename(aside)
+        self._manager.reload()
 
     def close(self) -> None:
         """Release the folder."""

@@ -148,9 +148,7 @@ def dense_conv(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
     if on_cpu():
         patches = jnp.concatenate(_taps(x, kernel, stride), axis=-1)
         return patches @ weight.reshape(-1, weight.shape[-1])
-    return lax.conv_general_dilated(
-        x, weight, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    return lax.conv_general_dilated(x, weight, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _normalise(x, mean, var, scale, bias):

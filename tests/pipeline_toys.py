@@ -1,0 +1,74 @@
+"""A whole job that takes seconds, as a config file, and a process that kills itself at a chosen file."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from supernet_toys import SPACE
+
+from danas_jax.config import (
+    Baseline,
+    Config,
+    DataSettings,
+    ExportSettings,
+    Limits,
+    RetrainSettings,
+    SearchSettings,
+    TrainSettings,
+)
+
+TESTS = Path(__file__).resolve().parent
+TOY = Config(
+    name="toy",
+    space=SPACE,
+    data=DataSettings(train_images=64, validation_images=16, test_images=20),
+    train=TrainSettings(epochs=1, batch_size=16, calibration_images=16, checkpoint_every_s=0),
+    search=SearchSettings(population=4, generations=2, rerank=2),
+    retrain=RetrainSettings(epochs=2, batch_size=16, calibration_images=16),
+    export=ExportSettings(calibration_images=16, verify_images=2),
+    budgets=(Limits(sram_bytes=10 * 1024), Limits(sram_bytes=64 * 1024, macs=400_000)),
+)
+WITH_BASELINE = Config(**{**vars(TOY), "name": "with_baseline", "baselines": (Baseline("fixed", resolution_px=16),)})
+
+# Patterns of what is there when the process dies, right after it was written; in the order of the phases.
+KILLS = {
+    "train": "*/supernet/2",
+    "search": "*/search/state.json",
+    "retrain": "*/retrain/*/checkpoints/1",
+    "export": "*/export/*/model.h",
+    "test": "*/export/*/test_answers.json",
+}
+
+_KILLER = """
+import fnmatch, os, signal, sys
+from danas_jax import cli, run
+from danas_jax.supernet.checkpoint import Checkpoints
+
+def dying(real, name):
+    def wrapper(*arguments, **keywords):
+        result = real(*arguments, **keywords)
+        if sys.argv[1] and fnmatch.fnmatch(str(name(*arguments)), sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return wrapper
+
+run.write_bytes = dying(run.write_bytes, lambda path, data: path)
+Checkpoints.save = dying(Checkpoints.save, lambda self, step, state: self.folder / str(step))
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+def config_file(folder: Path, name: str = "TOY") -> str:
+    """A CONFIG argument for one of the configs above."""
+    path = folder / f"{name.lower()}.py"
+    path.write_text(
+        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nfrom pipeline_toys import {name}\n\n\n"
+        f"def get_config():\n    return {name}\n"
+    )
+    return str(path)
+
+
+def process(folder: Path, arguments: list[str], kill: str = "") -> subprocess.CompletedProcess:
+    """`danas ARGUMENTS` in a process of its own, which SIGKILLs itself where `kill` says."""
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(TESTS.parent)!r})\n{_KILLER}", kill]
+    return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)

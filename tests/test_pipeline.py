@@ -1,0 +1,211 @@
+"""The whole job: what it leaves, who reads which pictures, and what bad input gets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pipeline_toys import WITH_BASELINE, config_file
+
+from danas_jax import cli, pipeline
+from danas_jax.data import synthetic
+from danas_jax.deploy import finalists as deploy_finalists
+from danas_jax.deploy.verify import VerificationError, measure_arena, run_tflm
+from danas_jax.hardware.cost import COST_KEYS
+
+SUMMARY = {
+    *("schema_version", "name", "seed", "classes", "finalists", "comparisons", "supernet_image_views", "times_s"),
+}
+FINALIST = {
+    *("id", "name", "kind", "genes", "data", "arch", "budget", "predicted", "measured", "accuracy", "files"),
+    "retrain_image_views",
+}
+ACCURACY = {"search", "float_validation", "int8_validation", "int8_test", "int8_test_interval"}
+PHASES = ("train", "search", "retrain", "export")
+
+
+def files(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file's content and time of change."""
+    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """An empty folder to be in, for every run of this module."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def smoke(place):
+    """`danas run quickstart --smoke`."""
+    assert cli.main(["run", "quickstart", "--smoke"]) == 0
+    return place / "runs" / "quickstart-smoke"
+
+
+@pytest.fixture(scope="module")
+def watched(place):
+    """A run with a baseline: its folder, the scenes drawn and the files tested, each with the phase that did it."""
+    drawn, tested, phase = [], [], [None]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in PHASES:
+
+            def entered(state, name=name, real=getattr(pipeline, f"{name}_phase")):
+                phase[0] = name
+                return real(state)
+
+            patch.setattr(pipeline, f"{name}_phase", entered)
+        scene, answers = synthetic.scene, deploy_finalists.test_answers
+        patch.setattr(synthetic, "scene", lambda *a: drawn.append((phase[0], *a[1:3])) or scene(*a))
+        patch.setattr(
+            deploy_finalists, "test_answers", lambda f, *a: tested.append((phase[0], f.name)) or answers(f, *a)
+        )
+        assert cli.main(["run", config_file(place, "WITH_BASELINE")]) == 0
+    return place / "runs" / "with_baseline", drawn, tested
+
+
+def check_summary(folder: Path) -> dict:
+    """The documented keys and no others, and every figure against the files themselves."""
+    summary = json.loads((folder / "summary.json").read_text())
+    assert set(summary) == SUMMARY
+    assert set(summary["times_s"]) == {"train", "search", "retrain"}
+    for finalist in summary["finalists"]:
+        assert set(finalist) == FINALIST
+        assert set(finalist["accuracy"]) == ACCURACY
+        assert set(finalist["data"]) == {"resolution_px", "colour"}
+        assert set(finalist["predicted"]) == set(COST_KEYS)
+        assert set(finalist["measured"]) == {"arena_bytes", "file_bytes"}
+        assert set(finalist["files"]) == {"tflite", "header", "manifest"}
+        assert all((folder / path).is_file() for path in finalist["files"].values())
+        low, high = finalist["accuracy"]["int8_test_interval"]
+        assert 0 <= low <= finalist["accuracy"]["int8_test"] <= high <= 1
+        check_file(folder, finalist)
+    return summary
+
+
+def check_file(folder: Path, finalist: dict) -> None:
+    """The .tflite runs inside the stated arena, which is the predicted one, and keeps the budget."""
+    tflite = (folder / finalist["files"]["tflite"]).read_bytes()
+    manifest = json.loads((folder / finalist["files"]["manifest"]).read_text())
+    measured, predicted = finalist["measured"], finalist["predicted"]
+    assert manifest["memory"]["measured"] == measured
+    assert measured["file_bytes"] == len(tflite) == predicted["file_bytes"]
+    assert measured["arena_bytes"] == measure_arena(tflite)["arena_bytes"] == predicted["arena_host_bytes"]
+    images = np.zeros((1, *manifest["input"]["shape"][1:]), np.uint8)
+    assert run_tflm(tflite, images, measured["arena_bytes"]).shape == (1, len(manifest["classes"]))
+    with pytest.raises(VerificationError):
+        run_tflm(tflite, images, measured["arena_bytes"] // 2)
+    if finalist["budget"]:
+        assert set(finalist["budget"]) == {"sram_bytes", "flash_bytes", "macs", "latency_ms", "board"}
+        needs = max(measured["arena_bytes"], predicted["arena_device_bytes"])
+        assert needs <= (finalist["budget"]["sram_bytes"] or needs)
+        assert predicted["macs"] <= (finalist["budget"]["macs"] or predicted["macs"])
+
+
+def test_quickstart_leaves_what_is_documented(smoke):
+    summary = check_summary(smoke)
+    assert summary["name"] == "quickstart-smoke"
+    assert [f["budget"]["sram_bytes"] for f in summary["finalists"]] == [24 * 1024, 64 * 1024]
+    names = ("config.json", "provenance.json", "metrics.jsonl", "search/pareto.json", "search/evaluations.csv")
+    for name in (*names, "report/index.html"):
+        assert (smoke / name).stat().st_size > 0, name
+    for path in [p for p in smoke.rglob("*.json") if not {"supernet", "checkpoints"} & set(p.parts)]:
+        assert json.loads(path.read_text())["schema_version"] == 1, path
+
+
+def test_the_same_command_again_changes_nothing(smoke, capsys):
+    before = files(smoke)
+    assert cli.main(["run", "quickstart", "--smoke"]) == 0
+    after = files(smoke)
+    assert set(before) == set(after)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {".lock", "report/index.html"}
+    assert before["report/index.html"][0] == after["report/index.html"][0]
+    shown = capsys.readouterr().out
+    assert [f"{phase}: done before" in shown for phase in PHASES] == [True] * 4
+
+
+def test_another_config_is_refused_and_the_run_is_left_alone(smoke, capsys):
+    before = files(smoke)
+    assert cli.main(["run", "quickstart", "--smoke", "--seed", "8", "--run-dir", str(smoke)]) == 2
+    shown = capsys.readouterr().err
+    assert "seed: was 0, is 8" in shown
+    assert "Traceback" not in shown
+    assert {name: text for name, (text, _) in files(smoke).items() if name != ".lock"} == {
+        name: text for name, (text, _) in before.items() if name != ".lock"
+    }
+
+
+def test_a_baseline_is_compared_with_every_candidate(watched):
+    folder, _, tested = watched
+    summary = check_summary(folder)
+    kinds = [f["kind"] for f in summary["finalists"]]
+    assert kinds == ["candidate", "candidate", "baseline"]
+    fixed = summary["finalists"][-1]
+    assert (fixed["id"], fixed["genes"], fixed["budget"], fixed["accuracy"]["search"]) == ("fixed", None, None, None)
+    candidates = {f["id"] for f in summary["finalists"][:2]}
+    assert {(c["finalist"], c["baseline"]) for c in summary["comparisons"]} == {(c, "fixed") for c in candidates}
+    for c in summary["comparisons"]:
+        by_id = {f["id"]: f["accuracy"]["int8_test"] for f in summary["finalists"]}
+        assert c["difference"] == pytest.approx(by_id[c["finalist"]] - by_id["fixed"])
+        assert c["interval"][0] <= c["difference"] <= c["interval"][1]
+    assert len({f["retrain_image_views"] for f in summary["finalists"]}) == 1  # the same recipe for all
+    assert sorted(tested) == sorted(("export", name) for name in {*candidates, "fixed"})  # the test split: once each
+
+
+def test_no_phase_sees_pictures_it_must_not(watched):
+    """By the scenes really drawn: training and search see train alone, test is drawn once, in the last phase."""
+    _, drawn, _ = watched
+    by_phase = {phase: {split for where, split, _ in drawn if where == phase} for phase in PHASES}
+    assert by_phase == {"train": {"train"}, "search": {"train"}, "retrain": {"validation"}, "export": {"test"}}
+    for split in synthetic.SPLITS:
+        numbers = [number for _, which, number in drawn if which == split]
+        assert len(numbers) == len(set(numbers)) == getattr(WITH_BASELINE.data, f"{split}_images")
+
+
+def test_pictures_cross_no_phase(watched):
+    """The train phase draws only its own part of train: the search slice is left for the search."""
+    _, drawn, _ = watched
+    slices = {phase: {number for where, _, number in drawn if where == phase} for phase in ("train", "search")}
+    assert len(slices["search"]) == round(0.2 * WITH_BASELINE.data.train_images / 2) * 2
+    assert not slices["train"] & slices["search"]
+
+
+def one_class(folder):
+    for split in ("train", "validation", "test"):
+        (folder / split / "cat").mkdir(parents=True)
+        for i in range(8):
+            Image.new("RGB", (64, 64), (i * 9, 0, 0)).save(folder / split / "cat" / f"{i}.jpg")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--limits.sram-bytes", "4096"], r"kB SRAM, limit is 4 kB"),
+        (["--limits.sram-bytes", "65536", "--limits.flash-bytes", "9000"], r"kB flash, limit is 8.7 kB"),
+        (["--data.source", "folder", "--data.path", "nowhere"], "nowhere': no such folder"),
+        (["--data.source", "folder", "--data.path", "one_class"], "cat"),
+        (["--space.resolutions-px", "32", "256"], "synthetic scenes have 128 px"),
+    ],
+)
+def test_bad_input_is_refused_before_any_training(tmp_path, monkeypatch, capsys, flags, message):
+    monkeypatch.chdir(tmp_path)
+    one_class(tmp_path / "one_class")
+    monkeypatch.setattr(pipeline, "train", lambda *a: pytest.fail("training started"))
+    assert cli.main(["run", "quickstart", *flags, "--run-dir", "r"]) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.startswith("danas: ")
+    assert "Traceback" not in shown
+    assert not (tmp_path / "r" / "supernet").exists()
+    assert cli.main(["run", "quickstart", "--limits.sram-bytes", "5000", "--run-dir", "r"]) == 2
+    assert "needs" in capsys.readouterr().err  # the folder is not spoilt: another config may use it
+
+
+def test_a_phase_says_what_it_needs_first(place, capsys):
+    assert cli.main(["retrain", "quickstart", "--smoke", "--run-dir", "early"]) == 2
+    assert "retrain needs train first" in capsys.readouterr().err

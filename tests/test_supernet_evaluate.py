@@ -1,0 +1,151 @@
+"""Exact accuracy: pooled statistics, what is counted, and that a subnet is evaluated as the network it becomes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from supernet_toys import BOUNDS, CLASSES, SPACE, noise, random_genes, supernet_params
+
+from danas_jax.data.dataset import Split
+from danas_jax.data.views import deployed_view
+from danas_jax.supernet import elastic, evaluate
+from danas_jax.supernet.evaluate import batches, calibration_batches, network_program, pool_statistics, subnet_evaluator
+
+pytestmark = pytest.mark.usefixtures("strict_types")
+HALF = 0.4
+CALIBRATION = noise(70, 24, seed=4)  # one whole batch of 64, the rest left out
+
+
+@pytest.fixture(scope="module")
+def params():
+    return supernet_params()
+
+
+@pytest.fixture(scope="module")
+def search():
+    labels = np.random.default_rng(6).integers(0, CLASSES, 75).astype(np.int32)  # 75 = 64 + 11: padding in play
+    return Split(noise(75, 24, seed=3), labels, tuple(map(str, range(75))))
+
+
+def evaluator(params, search, seed=0, **changes):
+    return subnet_evaluator(
+        SPACE, params, BOUNDS, CALIBRATION, changes.get("split", search), HALF, CLASSES, seed,
+        *([changes["progress"]] if "progress" in changes else []),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mean", [0.0, 300.0])
+def test_pooled_statistics_are_those_of_all_images(mean):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(mean, 1.5, (5, 8, 4, 4, 6)) + rng.normal(0, 2, (5, 1, 1, 1, 1))).astype(np.float32)
+
+    def run_batch(batch):
+        centre = batch.mean((0, 1, 2))
+        return {"a": {"mean": centre, "var": ((batch - centre) ** 2).mean((0, 1, 2))}}
+
+    found = jax.jit(lambda x: pool_statistics(run_batch, x))(x)["a"]
+    exact = x.reshape(-1, 6).astype(np.float64)
+    np.testing.assert_allclose(found["mean"], exact.mean(0), rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(found["var"], exact.var(0), rtol=1e-4)
+    parts = x.reshape(5, -1, 6)
+    assert (exact.var(0) > 1.3 * parts.var(1).mean(0)).all()  # the spread of the means is a good part of it
+
+
+def test_batches_keep_every_image_and_fill_up_with_no_label():
+    images, labels = noise(7, 8), np.arange(7, dtype=np.int32)
+    cut, marks = batches(images, labels, 3)
+    assert cut.shape == (3, 3, 8, 8, 3)
+    np.testing.assert_array_equal(cut.reshape(-1, 8, 8, 3)[:7], images)
+    assert marks.reshape(-1).tolist() == [*range(7), -1, -1]
+
+
+@pytest.mark.parametrize(("count", "shape"), [(70, (1, 64)), (128, (2, 64)), (10, (1, 10)), (999, (2, 64))])
+def test_calibration_takes_whole_batches(count, shape):
+    assert calibration_batches(noise(130, 8), count).shape[:2] == shape
+
+
+def right_answers(params, genes, images, labels):
+    """Which images the extracted network gets right, by its own programs on its own view."""
+    layers = SPACE.layers(genes, CLASSES)
+    data, _ = SPACE.decode(genes)
+    own = elastic.slice_variables(layers, params)
+    calibrate, predict = network_program(layers)
+    view = [deployed_view(x, data.resolution_px, data.colour) for x in (CALIBRATION, images)]
+    stats = calibrate(own, calibration_batches(view[0], len(CALIBRATION)))
+    logits = np.asarray(predict(own, stats, batches(view[1], labels)[0])).reshape(-1, CLASSES)[: len(labels)]
+    assert view[1].shape[-1] == data.channels
+    return logits.argmax(-1) == labels
+
+
+def test_a_subnets_accuracy_is_the_extracted_networks(params, search):
+    """Both colours, both resolutions, on the whole slice and on half of it, equal to the image."""
+    genes = random_genes(6)[[0, 1, 2, 5]]
+    half = np.sort(np.random.default_rng([0, 4]).permutation(75)[: round(HALF * 75)])
+    evaluate_subnets = evaluator(params, search)
+    full, part = evaluate_subnets(genes, "full"), evaluate_subnets(genes, "half")
+    for i, row in enumerate(genes):
+        right = right_answers(params, row, search.images, search.labels)
+        assert full[i] == right.mean()
+        assert part[i] == right[half].mean()
+    assert len(set(full)) > 2  # accuracies that differ
+    assert ((0 < full) & (full < 1)).all()
+
+
+def test_padding_is_never_right(params, search):
+    """Labels set to the answers: exactly 1, though 53 of 128 rows are padding; and only real images are counted."""
+    genes = SPACE.max_genes
+    data, _ = SPACE.decode(genes)
+    layers = SPACE.layers(genes, CLASSES)
+    own = elastic.slice_variables(layers, params)
+    calibrate, predict = network_program(layers)
+    view = [deployed_view(x, data.resolution_px, data.colour) for x in (CALIBRATION, search.images)]
+    stats = calibrate(own, calibration_batches(view[0], 70))
+    answers = np.asarray(predict(own, stats, batches(view[1], search.labels)[0])).argmax(-1).reshape(-1)[:75]
+    for labels, expected in ((answers, 1.0), ((answers + 1) % CLASSES, 0.0)):
+        split = Split(search.images, labels.astype(np.int32), search.names)
+        assert evaluator(params, search, split=split)(genes[None], "full").tolist() == [expected]
+        assert evaluator(params, search, split=split)(genes[None], "half").tolist() == [expected]
+
+
+def test_half_is_a_fixed_part_of_the_slice(params, search, monkeypatch):
+    """The same images whatever is evaluated, others with another seed, as many as the fraction says."""
+    taken = []
+    real = evaluate.batches
+    monkeypatch.setattr(evaluate, "batches", lambda *a: taken.append(a) or real(*a))
+    genes = SPACE.min_genes[None]
+    for seed in (0, 0, 1):
+        evaluator(params, search, seed)(genes, "half")
+    small = deployed_view(search.images, 16, "rgb")
+    keys = {image.tobytes(): i for i, image in enumerate(small)}
+    rows = [[keys[image.tobytes()] for image in images] for images, _ in taken[1::2]]
+    assert [len(r) for r in rows] == [30, 30, 30]
+    assert rows[0] == rows[1] != rows[2]
+    assert all(len(set(r)) == 30 for r in rows)
+    assert all((labels == search.labels[r]).all() for r, (_, labels) in zip(rows, taken[1::2], strict=True))
+
+
+def test_progress_and_one_program_per_input_shape(params, search):
+    evaluate._subnet_program.cache_clear()
+    seen = []
+    run = evaluator(params, search, progress=lambda *event: seen.append(event))
+    genes = random_genes(6)
+    run(genes, "full")
+    assert seen == [(i + 1, 6) for i in range(6)]
+    assert evaluate._subnet_program.cache_info().currsize == 2
+    envelope = tuple(SPACE.max_genes.tolist())
+    assert evaluate._subnet_program(SPACE, envelope, CLASSES)._cache_size() == 1
+
+
+def test_network_program_gives_the_statistics_of_the_calibration_images(params):
+    """The stem's, by hand in float64: its input is known."""
+    genes = SPACE.min_genes
+    layers = SPACE.layers(genes, CLASSES)
+    own = elastic.slice_variables(layers, params)
+    images = calibration_batches(deployed_view(noise(128, 24), 16, "mono"), 128)
+    stats = network_program(layers)[0](own, images)
+    x = (images.reshape(-1, 16, 16, 1).astype(np.float64) - 128) / 128
+    x = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))  # SAME at stride 2 on an even size pads after
+    y = sum(x[:, i : i + 16 : 2, j : j + 16 : 2] @ own["stem"]["kernel"][i, j] for i in range(3) for j in range(3))
+    np.testing.assert_allclose(stats["stem"]["mean"], y.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(stats["stem"]["var"], y.var((0, 1, 2)), rtol=1e-4)
+    assert isinstance(stats["head"]["mean"], jnp.ndarray)
