@@ -18,7 +18,6 @@ import tempfile
 from pathlib import Path
 
 FIELDS = ("seed", "detail_px", "colour_cue", "resolution_px", "colour", "search_accuracy", "arena_device_bytes", "macs")
-RESOLUTIONS_PX = ("32", "48", "64", "96")
 SETTINGS = [(detail, 0.0) for detail in (2, 4, 8, 16)] + [(4, 1.0)]  # (detail_px, colour_cue)
 
 
@@ -26,14 +25,11 @@ def chosen(seed: int, detail_px: int, colour_cue: float) -> dict:
     """Train and search once; the finalist's data configuration and figures."""
     with tempfile.TemporaryDirectory() as folder:
         flags = [
-            *("--run-dir", f"{folder}/run", "--seed", str(seed), "--space.resolutions-px", *RESOLUTIONS_PX),
+            *("--run-dir", f"{folder}/run", "--seed", str(seed)),
             *("--data.detail-px", str(detail_px), "--data.colour-cue", str(colour_cue)),
-            *("--data.train-images", "2500", "--train.epochs", "8", "--train.batch-size", "64"),
-            *("--search.population", "12", "--search.generations", "4", "--search.rerank", "10"),
-            *("--limits.sram-bytes", str(256 * 1024)),
         ]
         for phase in ("train", "search"):
-            subprocess.run([sys.executable, "-m", "danas_jax", phase, "quickstart", *flags], check=True)
+            subprocess.run([sys.executable, "-m", "danas_jax", phase, "known_truth", *flags], check=True)
         budget = json.loads(Path(folder, "run/search/pareto.json").read_text())["budgets"][0]
     best = next(c for c in budget["reranked"] if c["id"] == budget["finalists"][0])
     return {

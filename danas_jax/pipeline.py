@@ -13,7 +13,7 @@ import numpy as np
 
 from danas_jax import run
 from danas_jax.baselines import baseline_layers
-from danas_jax.config import Config, Limits
+from danas_jax.config import Config
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
@@ -28,6 +28,7 @@ from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import subnet_evaluator
 from danas_jax.supernet.train import Bounds, image_views, train
 
+SUPERNET = "supernet/weights.npz"  # in the run directory
 CACHE = "~/.cache/danas_jax/xla"  # compiled programs, reused by every run on this machine
 
 
@@ -47,7 +48,7 @@ class Run:
 
     def load(self, split: str, phase: str) -> Split:
         """A split for a phase, decoded with progress; what could not be decoded is said once."""
-        first = split not in self.data._decoded
+        first = not self.data.decoded(split)
         with Progress(f"reading {split}") as progress:
             loaded = self.data.load(split, phase, progress.count)
         for warning in loaded.warnings if first else ():
@@ -108,10 +109,13 @@ def _feasible_bounds(config: Config, num_classes: int) -> Bounds:
     return lower, upper
 
 
-def _supernet(state: Run) -> dict:
-    """Params of the trained supernet, on the host."""
+def train_phase(state: Run) -> dict:
+    """The supernet, trained once on `train` alone."""
+    config = state.config
+    counts = ", ".join(f"{split} {sum(n.values())}" for split, n in state.data.counts.items())
+    say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
     split = state.load("train", "train")
-    checkpoints = Checkpoints(state.folder / "supernet")
+    checkpoints = Checkpoints(state.folder / "supernet" / "checkpoints")
     with Progress("train supernet") as progress:
 
         def log(event: dict) -> None:
@@ -119,25 +123,17 @@ def _supernet(state: Run) -> dict:
             state.record("train")(event)
 
         params = train(
-            state.config.space, state.config.train, state.bounds, split, state.num_classes, state.config.seed,
-            checkpoints, log,
-        )  # fmt: skip
+            config.space, config.train, state.bounds, split, state.num_classes, config.seed, checkpoints, log
+        )
     checkpoints.close()
-    return params
-
-
-def train_phase(state: Run) -> dict:
-    """The supernet, trained once on `train` alone."""
-    counts = ", ".join(f"{split} {sum(n.values())}" for split, n in state.data.counts.items())
-    say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
-    _supernet(state)
-    return {"supernet_image_views": image_views(state.config.train, len(state.load("train", "train")))}
+    run.write_arrays(state.folder / SUPERNET, params)
+    return {"supernet_image_views": image_views(config.train, len(split))}
 
 
 def search_phase(state: Run) -> dict:
     """NSGA-II over the supernet's subnets on the search slice, for all budgets at once."""
     config, folder = state.config, state.folder / "search"
-    params = _supernet(state)  # finished: this only restores
+    params = run.read_arrays(state.folder / SUPERNET)
     training, slice_ = state.load("train", "search"), state.load("search", "search")
     chosen = np.random.default_rng([config.seed, 8]).permutation(len(training))[: config.train.calibration_images]
     saved = folder / "state.json"
@@ -166,7 +162,7 @@ def search_phase(state: Run) -> dict:
         )  # fmt: skip
     run.write_json(folder / "pareto.json", archive.to_json(found))
     run.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
-    return {"evaluations": len(found.evaluations.genes)}
+    return {}
 
 
 def finalists(state: Run) -> list[Finalist]:
@@ -193,7 +189,7 @@ def finalists(state: Run) -> list[Finalist]:
 
 def retrain_phase(state: Run) -> dict:
     """Finalists and baselines, by one recipe, on train and search slice; validation picks the epoch."""
-    params = _supernet(state)
+    params = run.read_arrays(state.folder / SUPERNET)
     training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(finalists(state))
@@ -251,8 +247,3 @@ def report_phase(state: Run) -> None:
     if path.exists():
         print_table(run.read_json(path))
     say(f"report: {write_report(state.folder)}")
-
-
-def budget_of(limits: Limits) -> dict:
-    """The dictionary of limits as summary.json has it."""
-    return dataclasses.asdict(limits)

@@ -74,13 +74,42 @@ def write_text(path: Path | str, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_npz(path: Path | str, arrays: dict[str, Any]) -> None:
-    """Write named arrays atomically; read them with numpy.load(path, allow_pickle=False)."""
+def write_arrays(path: Path | str, tree: dict) -> None:
+    """Write nested dictionaries of arrays atomically as .npz; a leaf's name is its path, a/b/c."""
     import numpy as np  # here, because most commands need none
 
+    def leaves(node: Any, name: str) -> Generator[tuple[str, Any]]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                yield from leaves(value, f"{name}/{key}" if name else str(key))
+        else:
+            yield name, np.asarray(node)
+
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **dict(leaves(tree, "")))
     write_bytes(path, buffer.getvalue())
+
+
+def read_arrays(path: Path | str) -> dict:
+    """Read what `write_arrays` wrote; UserError naming the file when it is missing or damaged. Never unpickles."""
+    import zipfile
+
+    import numpy as np
+
+    tree: dict = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in file.files:
+                *parents, last = name.split("/")
+                node = tree
+                for parent in parents:
+                    node = node.setdefault(parent, {})
+                node[last] = file[name]
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    return tree
 
 
 def _plain(value: Any) -> Any:

@@ -114,7 +114,7 @@ class SearchSpace:
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
-        """The genes in order: resolution, colour, stem, per stage (width, depth, per block (expansion, kernel)), head."""
+        """The genes in order: resolution, colour, stem, per stage (width, depth, blocks (expansion, kernel)), head."""
         axes = [
             Axis("resolution_px", self.resolutions_px),
             Axis("colour", self.colours),

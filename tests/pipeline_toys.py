@@ -23,16 +23,16 @@ TOY = Config(
     space=SPACE,
     data=DataSettings(train_images=64, validation_images=16, test_images=20),
     train=TrainSettings(epochs=1, batch_size=16, calibration_images=16, checkpoint_every_s=0),
-    search=SearchSettings(population=4, generations=2, rerank=2),
+    search=SearchSettings(population=4, generations=2, rerank=3, finalists_per_budget=2),
     retrain=RetrainSettings(epochs=2, batch_size=16, calibration_images=16),
     export=ExportSettings(calibration_images=16, verify_images=2),
-    budgets=(Limits(sram_bytes=10 * 1024), Limits(sram_bytes=64 * 1024, macs=400_000)),
+    budgets=(Limits(sram_bytes=5 * 1024), Limits(sram_bytes=8 * 1024, macs=100_000)),
 )
 WITH_BASELINE = Config(**{**vars(TOY), "name": "with_baseline", "baselines": (Baseline("fixed", resolution_px=16),)})
 
 # Patterns of what is there when the process dies, right after it was written; in the order of the phases.
 KILLS = {
-    "train": "*/supernet/2",
+    "train": "*/supernet/checkpoints/2",
     "search": "*/search/state.json",
     "retrain": "*/retrain/*/checkpoints/1",
     "export": "*/export/*/model.h",

@@ -72,6 +72,10 @@ class Data:
             for split, items in self.items.items()
         }
 
+    def decoded(self, split: str) -> bool:
+        """Whether `load` has decoded the split before."""
+        return split in self._decoded
+
     def load(self, split: str, phase: str, progress: Progress | None = None) -> Split:
         """The decoded split, decoded on first use and remembered; `progress(done, total)` while decoding.
 

@@ -76,7 +76,7 @@ def retrain_one(
     checkpoints = Checkpoints(folder / "checkpoints")
     done = retrain(finalist.layers, finalist.data, start, config.retrain, training, validation, seed, checkpoints, log)
     checkpoints.close()
-    run.write_npz(folder / "weights.npz", flatten({"params": done.params, "stats": done.stats}))
+    run.write_arrays(folder / "weights.npz", {"params": done.params, "stats": done.stats})
     run.write_json(
         folder / "history.json",
         {
@@ -99,8 +99,7 @@ def export_one(
     folder = run_dir / "export" / finalist.name
     saved = folder / "measured.json"
     if not saved.exists():
-        with np.load(run_dir / "retrain" / finalist.name / "weights.npz", allow_pickle=False) as arrays:
-            weights = unflatten(dict(arrays))
+        weights = run.read_arrays(run_dir / "retrain" / finalist.name / "weights.npz")
         measured = export(
             folder, finalist.name, finalist.layers, finalist.data, weights["params"], weights["stats"],
             _predicted(finalist), config.export, training, validation, classes, _seed(config.seed, finalist.name),
@@ -169,22 +168,3 @@ def _predicted(finalist: Finalist) -> dict:
 def _seed(seed: int, name: str) -> int:
     """A seed of its own for each network."""
     return zlib.crc32(f"{seed}:{name}".encode()) >> 1
-
-
-def flatten(tree: dict) -> dict[str, np.ndarray]:
-    """{"params": {layer: {part: array}}} -> {"params/layer/part": array}."""
-    return {
-        f"{kind}/{layer}/{part}": np.asarray(array)
-        for kind, layers in tree.items()
-        for layer, parts in layers.items()
-        for part, array in parts.items()
-    }
-
-
-def unflatten(arrays: dict[str, np.ndarray]) -> dict:
-    """The inverse of `flatten`."""
-    tree: dict = {}
-    for path, array in arrays.items():
-        kind, layer, part = path.split("/")
-        tree.setdefault(kind, {}).setdefault(layer, {})[part] = array
-    return tree

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def retrain(
     images, labels = jnp.asarray(training.images), jnp.asarray(training.labels)
     step_program = _step_program(layers, data, settings, optimiser, classes)
     validate = _validator(layers, data, settings, training, validation, seed)
-    state = {
+    state: dict[str, Any] = {
         "params": start,
         "average": start,
         "best": start,
@@ -68,8 +69,8 @@ def retrain(
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
     state = checkpoints.restore(state) or state
-    first, started = int(state["epoch"]), time.monotonic()
-    for epoch in range(first, settings.epochs):
+    for epoch in range(int(state["epoch"]), settings.epochs):
+        started = time.monotonic()
         order = np.random.default_rng([seed, 5, epoch]).permutation(len(training))
         params, average, optimiser_state = state["params"], state["average"], state["optimiser"]
         losses = []
@@ -89,7 +90,7 @@ def retrain(
             if history[epoch, 1] > state["best_accuracy"]:
                 state |= {"best": average, "best_accuracy": np.asarray(history[epoch, 1])}
         state["history"] = history
-        speed = (time.monotonic() - started) / (epoch + 1 - first)
+        speed = time.monotonic() - started
         record = {
             "epoch": epoch + 1,
             "epochs": settings.epochs,
@@ -119,7 +120,7 @@ def _step_program(layers, data, settings, optimiser, classes) -> Callable:
     network = Network(layers)
 
     def loss_of(params, views, targets):
-        logits = network.apply({"params": params}, normalise_pixels(views), train=True)
+        logits = jnp.asarray(network.apply({"params": params}, normalise_pixels(views), train=True))
         return optax.softmax_cross_entropy(logits, targets).mean()
 
     @jax.jit

@@ -119,14 +119,24 @@ def measure_arena(tflite: bytes) -> dict[str, int]:
     sizes = {name: int(size) for name, size in re.findall(r"Arena allocation (total|head|tail) (\d+) bytes", text)}
     if isinstance(error, Exception) or len(sizes) != 3:
         raise VerificationError(f"TFLM stopped: {error} {text.strip()}")
-    arena = -(-sizes["total"] // ALIGNMENT) * ALIGNMENT
-    for slack in range(0, 64 * ALIGNMENT, ALIGNMENT):
-        try:
-            run_tflm(tflite, blank, arena + slack)
-        except VerificationError:
-            continue
-        return {"arena_bytes": arena + slack, "head_bytes": sizes["head"], "tail_bytes": sizes["tail"]}
-    raise VerificationError(f"TFLM reports {sizes} but does not run in {arena + 63 * ALIGNMENT} B")
+    fails, step = -(-sizes["total"] // ALIGNMENT) * ALIGNMENT - ALIGNMENT, ALIGNMENT
+    while not _runs_in(tflite, blank, fails + step):  # a toy graph needs far more while TFLM prepares than it reports
+        fails, step = fails + step, 2 * step
+        if fails > _roomy_arena(tflite):
+            raise VerificationError(f"TFLM reports {sizes} but does not run in {fails} B")
+    while step > ALIGNMENT:
+        step //= 2
+        if not _runs_in(tflite, blank, fails + step):
+            fails += step
+    return {"arena_bytes": fails + step, "head_bytes": sizes["head"], "tail_bytes": sizes["tail"]}
+
+
+def _runs_in(tflite: bytes, images: np.ndarray, arena_bytes: int) -> bool:
+    try:
+        run_tflm(tflite, images, arena_bytes)
+    except VerificationError:
+        return False
+    return True
 
 
 def verify(tflite: bytes, model: QuantisedModel, images: np.ndarray) -> dict:

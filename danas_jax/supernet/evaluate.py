@@ -147,7 +147,7 @@ def subnet_evaluator(
 
 @cache
 def network_program(layers: tuple[LayerSpec, ...]) -> tuple[Callable, Callable]:
-    """For a stand-alone network: jitted (params, calibration) -> stats, and (params, stats, images [M, B, ...]) -> logits."""
+    """A stand-alone network, jitted: (params, calibration) -> stats; (params, stats, images [M, B, ...]) -> logits."""
     network = Network(layers)
 
     @jax.jit

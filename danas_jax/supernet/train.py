@@ -8,9 +8,11 @@ smallest in mono and random ones on the largest's soft labels. Genes are drawn o
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
 from danas_jax.supernet.optimiser import make_optimiser
 
+_LOG_EVERY_S, _RECENT_LOGS = 2.0, 30
 Bounds = tuple[np.ndarray, np.ndarray]  # lower and upper genes [G] of the (pruned) space
 
 
@@ -49,7 +52,7 @@ def gradient_program(space: SearchSpace, envelope: elastic.Envelope, num_classes
     def loss_of(params, views, targets, genes):
         part = elastic.slice_variables(layers, params)
         x = normalise_pixels(elastic.apply_colour(space, views, genes))
-        logits = network.apply({"params": part}, x, elastic.masks(space, genes, layers), train=True)
+        logits = jnp.asarray(network.apply({"params": part}, x, elastic.masks(space, genes, layers), train=True))
         return optax.softmax_cross_entropy(logits, targets).mean(), logits
 
     @jax.jit
@@ -124,7 +127,7 @@ def train(
     largest = resolution_envelope(space, bounds[1], int(bounds[1][space.index["resolution_px"]]))
     params, _ = init_variables(elastic.envelope_layers(space, largest, num_classes), seed)
     optimiser = make_optimiser(settings, plan.steps)
-    state = {"params": params, "optimiser": optimiser.init(params), "step": np.asarray(0)}
+    state: dict[str, Any] = {"params": params, "optimiser": optimiser.init(params), "step": np.asarray(0)}
     state = checkpoints.restore(state) or state
     images, labels = jnp.asarray(split.images), jnp.asarray(split.labels)
 
@@ -143,11 +146,12 @@ def train(
 
     started, first = time.monotonic(), int(state["step"])
     saved = logged = started
+    recent = deque([(started, first)], maxlen=_RECENT_LOGS)
     for step in range(first, plan.steps):
         rows, resolution = plan.rows(step), plan.resolution(step)
         epoch = step // plan.steps_per_epoch
         views, targets = batch(images, labels, seed, rows, epoch, space.resolutions_px[resolution])
-        grads, losses, hits = [], [], None
+        grads, losses, hits = [], [], jnp.zeros(())
         for i, genes in enumerate(plan.sandwich(step)):
             bound = bounds[0] if i == 1 else bounds[1]
             program = gradient_program(space, resolution_envelope(space, bound, resolution), num_classes)
@@ -160,12 +164,14 @@ def train(
         params, optimiser_state = update(state["params"], state["optimiser"], grads)
         state = {"params": params, "optimiser": optimiser_state, "step": np.asarray(step + 1)}
         now, last = time.monotonic(), step + 1 == plan.steps
-        if now - logged > 2.0 or last:
+        if now - logged > _LOG_EVERY_S or last:
             logged = now
             for loss, genes in losses:
                 if not np.isfinite(float(loss)):
                     raise Diverged(f"the loss is {float(loss)} at step {step} in the subnet {space.describe(genes)}")
-            speed = (now - started) / (step + 1 - first)  # the first steps compile: the estimate starts too high
+            # Over the last minute: the first steps compile and would spoil an average over all of them.
+            speed = (now - recent[0][0]) / (step + 1 - recent[0][1])
+            recent.append((now, step + 1))
             log(
                 {
                     "step": step + 1,
