@@ -27,7 +27,9 @@ PHASES = ("train", "search", "retrain", "export")
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Every file's content and time of change."""
-    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +53,9 @@ def watched(place):
     """A run with a baseline: its folder, the scenes drawn and the files tested, each with the phase that did it."""
     drawn, tested, phase = [], [], [None]
     with pytest.MonkeyPatch.context() as patch:
-        for name in PHASES:
+        for name, real in {name: getattr(pipeline, f"{name}_phase") for name in PHASES}.items():
 
-            def entered(state, name=name, real=getattr(pipeline, f"{name}_phase")):
+            def entered(state, name=name, real=real):
                 phase[0] = name
                 return real(state)
 

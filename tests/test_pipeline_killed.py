@@ -73,7 +73,7 @@ def test_killed_at_any_moment(unbroken, tmp_path, seed):
 def test_a_second_process_is_kept_out(unbroken, tmp_path):
     """While one works, the same command says so and leaves; the first is not disturbed."""
     config, _ = unbroken
-    code = "import sys, time; from danas_jax import run\nwith run.lock('run'):\n print('in', flush=True); time.sleep(60)"
+    code = "import time; from danas_jax import run\nwith run.lock('run'):\n print('in', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "in\n"

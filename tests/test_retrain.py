@@ -108,7 +108,9 @@ def test_validation_pictures_decide_and_training_pictures_do_not(tmp_path, unbro
     layers = SPACE.layers(MONO, 2)
     data, _ = SPACE.decode(MONO)
     turned = dataclasses.replace(VALIDATION, labels=1 - VALIDATION.labels)
-    found = [module._validator(layers, data, SETTINGS, TRAINING, v, 0)(unbroken.params)[1] for v in (VALIDATION, turned)]
+    found = [
+        module._validator(layers, data, SETTINGS, TRAINING, v, 0)(unbroken.params)[1] for v in (VALIDATION, turned)
+    ]
     assert found[0] == pytest.approx(unbroken.validation_accuracy)
     assert sum(found) == pytest.approx(1.0)
 

@@ -88,7 +88,7 @@ def test_a_subnets_accuracy_is_the_extracted_networks(params, search):
         assert full[i] == right.mean()
         assert part[i] == right[half].mean()
     assert len(set(full)) > 2  # accuracies that differ
-    assert ((0 < full) & (full < 1)).all()
+    assert ((full > 0) & (full < 1)).all()
 
 
 def test_padding_is_never_right(params, search):

@@ -22,6 +22,7 @@ import optax
 from danas_jax.config import TrainSettings
 from danas_jax.data.augment import training_views, view_keys
 from danas_jax.data.dataset import Split
+from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.checkpoint import Checkpoints
@@ -32,7 +33,7 @@ _LOG_EVERY_S, _RECENT_LOGS = 2.0, 30
 Bounds = tuple[np.ndarray, np.ndarray]  # lower and upper genes [G] of the (pruned) space
 
 
-class Diverged(RuntimeError):
+class Diverged(UserError):
     """The loss is no longer a number; the message names the step and the subnet."""
 
 
@@ -164,11 +165,11 @@ def train(
         params, optimiser_state = update(state["params"], state["optimiser"], grads)
         state = {"params": params, "optimiser": optimiser_state, "step": np.asarray(step + 1)}
         now, last = time.monotonic(), step + 1 == plan.steps
-        if now - logged > _LOG_EVERY_S or last:
+        logging, saving = now - logged > _LOG_EVERY_S or last, now - saved > settings.checkpoint_every_s or last
+        if logging or saving:  # reading a loss waits for the device, so not at every step
+            _refuse_divergence(space, step, losses)
+        if logging:
             logged = now
-            for loss, genes in losses:
-                if not np.isfinite(float(loss)):
-                    raise Diverged(f"the loss is {float(loss)} at step {step} in the subnet {space.describe(genes)}")
             # Over the last minute: the first steps compile and would spoil an average over all of them.
             speed = (now - recent[0][0]) / (step + 1 - recent[0][1])
             recent.append((now, step + 1))
@@ -183,10 +184,19 @@ def train(
                     "left_s": speed * (plan.steps - step - 1),
                 }
             )
-        if now - saved > settings.checkpoint_every_s or last:
+        if saving:
             saved = now
             checkpoints.save(step + 1, state)
     return jax.device_get(state["params"])
+
+
+def _refuse_divergence(space: SearchSpace, step: int, losses: list[tuple[jax.Array, np.ndarray]]) -> None:
+    for loss, genes in losses:
+        if not np.isfinite(float(loss)):
+            raise Diverged(
+                f"the supernet's loss is {float(loss)} at step {step} in the subnet {space.describe(genes)}: "
+                "give a lower --train.learning-rate (in another --run-dir), or look for broken pictures"
+            )
 
 
 def image_views(settings: TrainSettings, images: int) -> int:
