@@ -103,7 +103,7 @@ def smoke(config: Config) -> Config:
     replace = dataclasses.replace
     stages = tuple(
         replace(s, widths=s.widths[:2], depths=s.depths[:1], expansions=s.expansions[:2], kernels=s.kernels[:1])
-        for s in config.space.stages
+        for s in config.space.stages[:3]  # most of a tiny run is compilation, and that grows with the layers
     )
     return replace(
         config,
@@ -120,4 +120,5 @@ def smoke(config: Config) -> Config:
         search=replace(config.search, population=4, generations=1, rerank=2),
         retrain=replace(config.retrain, epochs=1, batch_size=16, calibration_images=16),
         export=replace(config.export, calibration_images=16, verify_images=2),
+        baselines=tuple(replace(b, resolution_px=min(b.resolution_px, 32)) for b in config.baselines),
     )

@@ -190,16 +190,16 @@ def test_prune_drops_what_no_budget_holds():
 def test_prune_counts_a_block_with_its_depth():
     space = mobilenetv2_tiny((32,))
     macs = {}
-    for name in ("s2.b2.kernel", "s2.depth"):
+    for name in ("s3.b2.kernel", "s3.depth"):
         genes = space.min_genes
-        genes[space.index["s2.depth"]] = 2
+        genes[space.index["s3.depth"]] = 2
         if "kernel" in name:
             genes[space.index[name]] = 1
         macs[name] = cost(space.layers(genes, 2))["macs"]
-    assert macs["s2.b2.kernel"] > macs["s2.depth"]
-    dropped = prune(space, [Limits(macs=macs["s2.b2.kernel"] - 1)], 2)[2]
-    assert "s2.b2.kernel = 5" in dropped
-    assert "s2.depth = 3" not in dropped
+    assert macs["s3.b2.kernel"] > macs["s3.depth"]
+    dropped = prune(space, [Limits(macs=macs["s3.b2.kernel"] - 1)], 2)[2]
+    assert "s3.b2.kernel = 5" in dropped
+    assert "s3.depth = 3" not in dropped
 
 
 def test_boards_and_limits_are_frozen():

@@ -45,9 +45,13 @@ _ROW_SUM_LIMIT = 1 << 17  # elements; above it the product with a row of ones wa
 
 
 def _folded(factors: list[jax.Array]) -> jax.Array:
-    """The product of `factors` with its leading axis folded into an 8th (or 4th, half) of its length, summed."""
-    length = factors[0].shape[0]
-    parts = next(u for u in (8, 4, 2, 1) if length % u == 0)
+    """The product of `factors` with its leading axis folded, summed, until it is small, to an 8th at most.
+
+    Small arrays stay whole: every part is code to compile.
+    """
+    length, size = factors[0].shape[0], factors[0].size
+    divisors = [u for u in (1, 2, 4, 8) if length % u == 0]
+    parts = next((u for u in divisors if size // u <= _ROW_SUM_LIMIT), divisors[-1])
     rows = length // parts
     total = None
     for u in range(parts):
