@@ -4,7 +4,7 @@
 
 DIR holds <split>/<class>/*.jpg, or <class>/*.jpg with no splits. Budgets: 64, 128 and 256 kB of SRAM at 1 MB of flash.
 Took 1 h 09 min on two CPU cores for 9,262 photos of train and validation; 0.77, 0.79 and 0.78 int8 test accuracy
-(benchmarks/results/). The space is mobilenetv2_tiny with narrower late stages, so that two CPU cores finish within 90 minutes on 8,000 photos.
+(benchmarks/results/). The space is mobilenetv2_tiny with narrower late stages, so that two cores finish in 90 minutes.
 """
 
 import dataclasses
