@@ -162,9 +162,8 @@ def validate(config: Config) -> None:
         need(getattr(config, section).learning_rate > 0, f"{section}.learning_rate", "give a positive number")
         need(0 <= getattr(config, section).label_smoothing < 1, f"{section}.label_smoothing", "give 0 up to below 1")
         need(0 < getattr(config, section).crop_area_min <= 1, f"{section}.crop_area_min", "give a share in (0, 1]")
-    for name in ("calibration_images",):
-        for section in ("train", "retrain", "export"):
-            need(getattr(getattr(config, section), name) >= 1, f"{section}.{name}", "give 1 or more")
+    for section in ("train", "retrain", "export"):
+        need(getattr(config, section).calibration_images >= 1, f"{section}.calibration_images", "give 1 or more")
     need(0 < config.data.search_fraction < 1, "data.search_fraction", "give a share between 0 and 1")
     need(0 <= config.data.colour_cue <= 1, "data.colour_cue", "give a share from 0 to 1")
     need(0 < config.data.validation_fraction < 0.5, "data.validation_fraction", "give a share below 0.5")

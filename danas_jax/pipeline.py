@@ -31,8 +31,6 @@ from danas_jax.supernet.train import Bounds, image_views, train
 
 SUPERNET = "supernet/weights.npz"  # in the run directory
 CACHE = "~/.cache/danas_jax/xla"  # compiled programs, reused by every run on this machine
-
-
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's <malloc.h>
 
 
@@ -95,7 +93,7 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
 def _keep_freed_memory() -> None:
     """Let glibc reuse the large buffers of each step instead of asking the kernel for fresh pages every time.
 
-    A supernet step took 159-161 ms with it and 200-230 ms without (benchmarks in docs/design.md). Elsewhere: nothing.
+    A supernet step took 159-161 ms with it and 200-230 ms without (docs/design.md). Elsewhere: nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -228,9 +226,9 @@ def retrain_phase(state: Run) -> dict:
 def export_phase(state: Run) -> dict:
     """int8 files, proof on TFLM, and then, once per finalist, the test split."""
     training, validation = state.load("train", "export"), state.load("validation", "export")
-    entries, answers = [], {}
-    unique = deploy_finalists.each_once(finalists(state))
-    exported = {}
+    chosen = finalists(state)
+    unique = deploy_finalists.each_once(chosen)
+    exported, answers = {}, {}
     for i, finalist in enumerate(unique):
         with Progress(f"export {i + 1}/{len(unique)} {finalist.name}"):
             exported[finalist.name] = deploy_finalists.export_one(
@@ -240,18 +238,15 @@ def export_phase(state: Run) -> dict:
     for i, finalist in enumerate(unique):
         with Progress(f"test {i + 1}/{len(unique)} {finalist.name}"):
             answers[finalist.name] = deploy_finalists.test_once(state.folder, finalist, test)
-    for finalist in finalists(state):
-        entries.append(
-            deploy_finalists.summary_entry(
-                state.folder, finalist, state.config, exported[finalist.name], answers[finalist.name]
-            )
-        )
+    entries = [
+        deploy_finalists.summary_entry(state.folder, f, state.config, exported[f.name], answers[f.name]) for f in chosen
+    ]
     summary = {
         "name": state.config.name,
         "seed": state.config.seed,
         "classes": list(state.data.class_names),
         "finalists": entries,
-        "comparisons": deploy_finalists.comparisons(finalists(state), answers, state.config.seed),
+        "comparisons": deploy_finalists.comparisons(chosen, answers, state.config.seed),
         "supernet_image_views": run.phase_payload(state.folder, "train")["supernet_image_views"],
         "times_s": {p: run.phase_payload(state.folder, p)["time_s"] for p in ("train", "search", "retrain")},
     }

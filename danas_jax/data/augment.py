@@ -18,6 +18,12 @@ def view_keys(seed: int | jax.Array, image_ids: jax.Array, view: int | jax.Array
     return jax.vmap(lambda image_id: random.fold_in(base, image_id))(image_ids)
 
 
+def grey(pixels: jax.Array) -> jax.Array:
+    """Float pixels [..., 3] in 0..255 -> luminance [..., 1] by the arithmetic of `views.grey`, pixels rounded first."""
+    whole = jnp.round(pixels)
+    return jnp.floor((whole @ jnp.array([77.0, 150.0, 29.0]) + 128.0) / 256.0)[..., None]
+
+
 def training_views(
     keys: jax.Array, images: jax.Array, resolution_px: int, crop_area_min: float, jitter: float
 ) -> jax.Array:

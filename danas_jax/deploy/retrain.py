@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from danas_jax.config import RetrainSettings
-from danas_jax.data.augment import training_views, view_keys
+from danas_jax.data.augment import grey, training_views, view_keys
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
 from danas_jax.layers import LayerSpec
@@ -128,7 +128,7 @@ def _step_program(layers, data, settings, optimiser, classes) -> Callable:
         keys = view_keys(seed, rows, epoch)
         views = training_views(keys, images[rows], data.resolution_px, settings.crop_area_min, settings.colour_jitter)
         if data.colour == "mono":
-            views = jnp.floor((jnp.round(views) @ jnp.array([77.0, 150.0, 29.0]) + 128.0) / 256.0)[..., None]
+            views = grey(views)
         targets = optax.smooth_labels(jax.nn.one_hot(labels[rows], classes), settings.label_smoothing)
         loss, grads = jax.value_and_grad(loss_of)(params, views, targets)
         updates, optimiser_state = optimiser.update(grads, optimiser_state, params)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from danas_jax.data.augment import grey
 from danas_jax.layers import CONV, DENSE, INPUT, LayerSpec, with_input_channels
 from danas_jax.space import SearchSpace
 from danas_jax.supernet.network import Masks
@@ -63,14 +64,11 @@ def masks(space: SearchSpace, genes: jax.Array, layers: tuple[LayerSpec, ...]) -
 def apply_colour(space: SearchSpace, images: jax.Array, genes: jax.Array) -> jax.Array:
     """Pixels [B, H, W, 3] 0..255 -> as float, replicated grey where the colour gene says mono.
 
-    Integer arithmetic of the deployed view: grey = (77 R + 150 G + 29 B + 128) >> 8, of pixels rounded to integers.
+    Grey is that of the deployed view.
     """
     pixels = images.astype(jnp.float32)
-    whole = jnp.round(pixels)
-    weights = jnp.array([77.0, 150.0, 29.0])
-    grey = jnp.floor((whole @ weights + 128.0) / 256.0)[..., None]
     colours = jnp.array([colour == "mono" for colour in space.colours])
-    return jnp.where(colours[genes[space.index["colour"]]], grey, pixels)
+    return jnp.where(colours[genes[space.index["colour"]]], grey(pixels), pixels)
 
 
 def slice_layer(layer: LayerSpec, arrays: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

@@ -40,8 +40,8 @@ def pool_statistics(run_batch: Callable[[jax.Array], dict], batches: jax.Array) 
 
         return (count + 1.0, {name: one(found[name], pooled[name]) for name in found}), None
 
-    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(run_batch, batches[0]))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), zeros)
+    shapes = jax.eval_shape(run_batch, batches[0])
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     (count, pooled), _ = lax.scan(merge, (jnp.zeros(()), zeros), batches)
     return {name: {"mean": leaf["mean"], "var": leaf["var"] / count} for name, leaf in pooled.items()}
 
