@@ -44,3 +44,31 @@ def quickstart(
         ),
         head_widths=(32, 64),
     )
+
+
+def ofa_proxyless(
+    resolutions_px: tuple[int, ...] = (128, 160, 176, 192, 224),
+    colours: tuple[str, ...] = ("mono", "rgb"),
+    width_multiplier: float = 1.0,
+) -> SearchSpace:
+    """The shape of Once-for-all's ProxylessNAS space (Cai et al. 2020), widths rounded to multiples of 4.
+
+    Depth 2-4, kernel 3/5/7 and expansion 3/4/6 per block in five stages, fixed widths; a first block without
+    expansion, a last one of fixed depth.
+    """
+
+    def wide(channels: int) -> int:
+        return max(4, round(channels * width_multiplier / 4) * 4)
+
+    elastic = zip((24, 40, 80, 96, 192), (2, 2, 2, 1, 2), strict=True)
+    stages = [Stage((wide(16),))]
+    stages += [Stage((wide(width),), (2, 3, 4), stride, (3, 4, 6), (3, 5, 7)) for width, stride in elastic]
+    stages.append(Stage((wide(320),), (1,), 1, (3, 4, 6), (3, 5, 7)))
+    return SearchSpace(
+        name="ofa_proxyless",
+        resolutions_px=resolutions_px,
+        colours=colours,
+        stem_widths=(wide(32),),
+        stages=tuple(stages),
+        head_widths=(wide(1280),),
+    )
