@@ -132,6 +132,11 @@ class SearchSpace:
         """Axis name -> position in the gene vector."""
         return {axis.name: i for i, axis in enumerate(self.axes)}
 
+    @property
+    def data_axes(self) -> tuple[int, ...]:
+        """Positions of the genes that say what the network sees."""
+        return self.index["resolution_px"], self.index["colour"]
+
     @cached_property
     def cardinalities(self) -> np.ndarray:
         """Number of values of each axis, int64 [G]."""

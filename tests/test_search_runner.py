@@ -46,7 +46,7 @@ def test_nothing_in_the_archive_breaks_a_limit(saved_and_result):
             assert violation(mine, limits)[0] <= 0
             assert candidate.costs == {key: value[0].item() for key, value in mine.items()}
         assert all(budget.candidate(i).accuracy_full is not None for i in budget.finalists)
-        assert len(budget.hypervolume) == 4 and list(budget.hypervolume) == sorted(budget.hypervolume)
+        assert len(budget.hypervolume) == 5 and list(budget.hypervolume) == sorted(budget.hypervolume)
         assert 0 < budget.hypervolume[0] < budget.hypervolume[-1] <= 1
 
 
@@ -59,7 +59,7 @@ def test_budgets_share_evaluations_and_nothing_is_evaluated_twice():
         return evaluate(genes, tier)
 
     result = go(evaluate=counting)
-    assert [tier for tier, _ in calls] == ["half"] * 4 + ["full"]
+    assert [tier for tier, _ in calls] == ["half"] * 5 + ["full"]  # four generations and the data twins
     for tier in ("half", "full"):
         seen = [key for t, keys in calls for key in keys if t == tier]
         assert len(seen) == len(set(seen))
@@ -81,7 +81,7 @@ def test_finalists_follow_the_rule(saved_and_result):
 
 
 @pytest.mark.parametrize("strategy", ["evolution", "random"])
-@pytest.mark.parametrize("die_at", [1, 2, 3, 5])
+@pytest.mark.parametrize("die_at", [1, 2, 3, 5, 6])
 def test_killed_in_any_generation_resumes_to_the_same_archive(strategy, die_at):
     settings = SearchSettings(strategy=strategy, population=8, generations=3, rerank=4)
     whole = text_of(go(settings=settings))
@@ -100,7 +100,7 @@ def test_killed_in_any_generation_resumes_to_the_same_archive(strategy, die_at):
     done, calls = len(calls) - 1, [0] * 100
     result = go(settings=settings, evaluate=dying, resume=resume)
     assert text_of(result) == whole
-    assert len(calls) - 100 == 5 - done  # nothing was evaluated again
+    assert len(calls) - 100 == 6 - done  # nothing was evaluated again
 
 
 def test_killed_while_saving_and_after_the_end(saved_and_result):
@@ -112,6 +112,24 @@ def test_killed_while_saving_and_after_the_end(saved_and_result):
         raise AssertionError("evaluated again")
 
     assert text_of(go(resume=json.loads(saved[-1]), evaluate=nothing_left)) == text_of(result)
+
+
+def test_the_best_see_no_more_data_than_helps():
+    """One network is good, in colour and in grey, and the strategy meets it in colour: its grey twin is the finalist."""
+    colour, good = SPACE.index["colour"], []
+
+    def colour_blind(genes, tier):
+        if not good:
+            good.append(genes[np.flatnonzero(genes[:, colour])[0]])
+        differs = genes != good[0]
+        differs[:, colour] = False
+        return np.where(differs.any(axis=1), 0.6, 0.9)
+
+    settings = SearchSettings(population=8, generations=0, rerank=4)
+    (budget,) = go(settings=settings, budgets=(Limits(sram_bytes=40_000),), evaluate=colour_blind).budgets
+    finalist = budget.candidate(budget.finalists[0])
+    assert finalist.data["colour"] == "mono"
+    assert finalist.accuracy_full == 0.9
 
 
 def test_a_failed_evaluation_never_wins_and_survives_the_save():

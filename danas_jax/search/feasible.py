@@ -100,6 +100,14 @@ def neighbours(problem: Problem, genes: np.ndarray) -> np.ndarray:
     return problem.canonical((genes[:, None] + steps).reshape(-1, genes.shape[1]))
 
 
+def data_twins(problem: Problem, genes: np.ndarray) -> np.ndarray:
+    """The fitting systems that differ from `genes` [N, G] by one step less of one data gene; canonical [M, G]."""
+    less = np.zeros((len(problem.space.data_axes), genes.shape[1]), dtype=np.int64)
+    less[np.arange(len(less)), problem.space.data_axes] = 1
+    twins = problem.canonical((genes[:, None] - less).reshape(-1, genes.shape[1]))
+    return twins[problem.fits(twins)]
+
+
 def collect(
     problem: Problem,
     known: np.ndarray,

@@ -1,5 +1,8 @@
 """The search itself: one strategy per budget in lock step over shared evaluations, then re-ranking and finalists.
 
+The last round is no strategy's: it looks at the data twins of the best, the same networks seeing one step less data
+(grey for colour, the next lower resolution). Where they do as well, they are what the user wants.
+
 The saved state is the list of evaluations, round by round. Everything else follows from it: a resumed search tells
 its strategies the same rounds again, so it continues as if it had never stopped.
 """
@@ -112,16 +115,26 @@ def search(
         save(snapshot())
         progress(_event(rounds, volumes, budgets, violation, settings.generations))
 
-    every = Evaluations(
-        genes=np.concatenate([r.genes for r in rounds]),
-        half=np.concatenate([r.half for r in rounds]),
-        full=np.full(sum(len(r.genes) for r in rounds), np.nan),
-        costs={board: _joined(rounds, board) for board in boards},
-    )
-    fitting = [np.flatnonzero(violation(every.costs[limits.board], limits) <= 0) for limits in budgets]
-    picked = [
-        _pick(every, rows, limits, settings, search_images) for rows, limits in zip(fitting, budgets, strict=True)
-    ]
+    def ranked() -> tuple[Evaluations, list[np.ndarray], list[np.ndarray]]:
+        """All evaluations, and per budget the rows that fit and those that deserve the whole search slice."""
+        every = Evaluations(
+            genes=np.concatenate([r.genes for r in rounds]),
+            half=np.concatenate([r.half for r in rounds]),
+            full=np.full(sum(len(r.genes) for r in rounds), np.nan),
+            costs={board: _joined(rounds, board) for board in boards},
+        )
+        fitting = [np.flatnonzero(violation(every.costs[limits.board], limits) <= 0) for limits in budgets]
+        picks = zip(fitting, budgets, strict=True)
+        return every, fitting, [_pick(every, rows, limits, settings, search_images) for rows, limits in picks]
+
+    every, fitting, picked = ranked()
+    best = [every.genes[rows] for rows in picked]
+    twins = np.concatenate([feasible.data_twins(p, genes) for p, genes in zip(problems, best, strict=True)])
+    twins = feasible.fresh(twins, every.genes)
+    if len(rounds) <= settings.generations + 1 and len(twins):  # a resumed search may have them already
+        absorb(twins, _accuracy(evaluate, twins, "half"))
+        save(snapshot())
+        every, fitting, picked = ranked()
     union = np.unique(np.concatenate(picked))
     missing = np.array([i for i in union if every.genes[i].tobytes() not in full], dtype=np.int64)
     if missing.size:
