@@ -21,7 +21,7 @@ def get_config() -> Config:
         data=DataSettings(source="synthetic", train_images=2500, detail_px=4, colour_cue=0.0),
         space=SearchSpace(
             name="known_truth",
-            resolutions_px=(32, 48, 64, 96),
+            resolutions_px=(40, 48, 64, 96),
             colours=("mono", "rgb"),
             stem_widths=(8,),
             stages=(
