@@ -89,6 +89,18 @@ def test_small_detail_needs_pixels():
     assert 0.35 < ranking(stripe_evidence(deployed_view(pictures, 32, "mono")), labels) < 0.7
 
 
+def test_stripes_of_one_pixel_vanish_where_pairs_are_averaged():
+    """Detail 2 at half the side: twins of both labels are the same picture; at more pixels they are not."""
+    twins = [np.stack([scene(5, "train", i, 2, 0.0, label=label)[0] for i in range(20)]) for label in (0, 1)]
+
+    def differ(px):
+        absent, present = (deployed_view(pictures, px, "mono").astype(float) for pictures in twins)
+        return np.abs(absent - present).mean()
+
+    assert differ(64) < 0.05
+    assert differ(96) > 1.5
+
+
 def test_open_data_serves_the_scenes():
     data = open_data(SMALL, 64, seed=2)
     assert data.class_names == ("absent", "present")
