@@ -5,7 +5,9 @@ Units end a field's name; 1 kB = 1,024 B; fields are always bytes. `validate` re
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 from danas_jax.errors import UserError
@@ -45,6 +47,17 @@ class DataSettings:
     colour_cue: float = 0.0  # synthetic: share of the label that only colour tells, 0 to 1
 
 
+ELASTIC = ("resolution", "colour", "kernel", "depth", "expansion", "width")  # the kinds of axes of a space
+
+
+@dataclass(frozen=True)
+class TrainStage:
+    """A row of progressive training: what is elastic up to a share of the steps; the other axes stay largest."""
+
+    until_fraction: float  # share of all steps at which this row ends, the next one begins
+    elastic: tuple[str, ...] = ()  # out of ELASTIC
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """The supernet, trained once with the sandwich rule and in-place distillation."""
@@ -52,13 +65,23 @@ class TrainSettings:
     epochs: int = 10  # passes over train (without the search slice)
     batch_size: int = 64  # images per step
     random_subnets: int = 1  # random subnets per step beside the largest and the smallest
-    learning_rate: float = 4e-3  # peak of AdamW's warm-up + cosine schedule
-    weight_decay: float = 1e-2  # AdamW, kernels only (not BN, not bias)
+    optimiser: Literal["adamw", "sgd"] = "adamw"  # sgd: Nesterov momentum 0.9, takes about 10 times the learning rate
+    learning_rate: float = 4e-3  # peak of the warm-up + cosine schedule
+    weight_decay: float = 1e-2  # kernels only (not BN, not bias); for sgd (part of its gradient) 1e-4 is usual
     warmup_fraction: float = 0.05  # share of the steps spent warming up
     gradient_clip: float = 1.0  # global norm
-    label_smoothing: float = 0.1  # for the largest subnet's labels
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations and products; the rest is float32
+    label_smoothing: float = 0.1  # of the labels
+    distillation: Literal["soft_labels", "alpha"] = "soft_labels"  # of the smaller subnets; alpha: alpha-divergence
+    label_weight: float = 0.0  # share of the labels in the smaller subnets' loss, 0 to 1; the rest is distillation
+    stages: tuple[TrainStage, ...] = ()  # progressive training; after the last row everything is elastic
+    full_resolution: bool = False  # each step the largest subnet also learns, and teaches, at the highest resolution
+    ema_decay: float = 0.0  # of the average of the weights that is searched, 0 = the weights themselves
     crop_area_min: float = 0.35  # random resized crop: smallest area share
     colour_jitter: float = 0.2  # brightness and contrast, relative
+    saturation_jitter: float = 0.0  # distance of the colours from grey, relative
+    mixup: float = 0.0  # blend pairs of pictures: parameter of the Beta distribution of the shares, 0 = never
+    cutmix: float = 0.0  # paste boxes of one picture into another, likewise; with both, one of them per batch
     calibration_images: int = 256  # images that set a subnet's BN statistics
     checkpoint_every_s: float = 60.0  # seconds between checkpoints (wall clock) [s]
 
@@ -83,13 +106,18 @@ class RetrainSettings:
 
     epochs: int = 10  # passes over train and search slice
     batch_size: int = 64  # images per step
-    learning_rate: float = 2e-3  # peak of AdamW's warm-up + cosine schedule
-    weight_decay: float = 1e-2  # AdamW, kernels only
+    optimiser: Literal["adamw", "sgd"] = "adamw"  # sgd: Nesterov momentum 0.9
+    learning_rate: float = 2e-3  # peak of the warm-up + cosine schedule
+    weight_decay: float = 1e-2  # kernels only (not BN, not bias)
     warmup_fraction: float = 0.05  # share of the steps spent warming up
     gradient_clip: float = 1.0  # global norm
-    label_smoothing: float = 0.1  # of the hard labels
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations and products; the rest is float32
+    label_smoothing: float = 0.1  # of the labels
     crop_area_min: float = 0.35  # random resized crop: smallest area share
     colour_jitter: float = 0.2  # brightness and contrast, relative
+    saturation_jitter: float = 0.0  # distance of the colours from grey, relative
+    mixup: float = 0.0  # blend pairs of pictures, parameter of the Beta distribution of the shares, 0 = never
+    cutmix: float = 0.0  # paste boxes of one picture into another, likewise; with both, one of them per batch
     inherit: bool = True  # start subnets from the supernet's weights (baselines always start afresh)
     ema_decay: float = 0.998  # of the weights that are validated and exported
     calibration_images: int = 1024  # images that set the final BN statistics
@@ -122,6 +150,7 @@ class Config:
     name: str  # the run directory defaults to runs/<name>
     seed: int = 0  # of data synthesis, splits, initialisation, sampling and search
     run_dir: str = ""  # where the run lives; "" = runs/<name>
+    supernet_from: str = ""  # folder of a run whose trained supernet is searched here; "" = train one
     data: DataSettings = field(default_factory=DataSettings)
     space: SearchSpace = field(default_factory=quickstart)
     train: TrainSettings = field(default_factory=TrainSettings)
@@ -136,43 +165,43 @@ def validate(config: Config) -> None:
     """Raise one UserError that lists every problem: field, value and what would be right."""
     problems: list[str] = []
 
-    def need(ok: bool, name: str, right: str) -> None:
-        if not ok:
-            value: Any = config
-            for part in name.split("."):
-                value = getattr(value, part)
-            problems.append(f"{name} = {value!r}: {right}")
+    def need(ok: Callable[[Any], bool], right: str, *names: str) -> None:
+        for name in names:
+            value = attrgetter(name)(config)
+            if not ok(value):
+                problems.append(f"{name} = {value!r}: {right}")
 
-    for name in ("train.epochs", "train.batch_size", "search.population", "retrain.epochs", "retrain.batch_size"):
-        section, key = name.split(".")
-        need(getattr(getattr(config, section), key) >= 1, name, "give 1 or more")
-    for name in (
-        "train.random_subnets",
-        "search.generations",
-        "data.train_images",
-        "data.detail_px",
-        "data.limit_per_class",
-        "seed",
-    ):
-        value: Any = config
-        for part in name.split("."):
-            value = getattr(value, part)
-        need(value >= 0, name, "give 0 or more")
+    def both(*keys: str) -> list[str]:
+        return [f"{section}.{key}" for section in ("train", "retrain") for key in keys]
+
+    need(lambda v: v >= 1, "give 1 or more", *both("epochs", "batch_size", "calibration_images"))
+    need(lambda v: v >= 1, "give 1 or more", "search.population", "search.rerank")
+    need(lambda v: v >= 1, "give 1 or more", "search.finalists_per_budget", "retrain.validate_every_epochs")
+    need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
+    need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "seed")
+    need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
+    need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
+    need(lambda v: v > 0, "give a positive number", *both("learning_rate", "gradient_clip"))
+    need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("warmup_fraction", "label_smoothing", "ema_decay"))
+    need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("colour_jitter"))
+    need(
+        lambda v: 0 <= v <= 1,
+        "give a share from 0 to 1",
+        "train.label_weight",
+        "data.colour_cue",
+        "search.mutation_rate",
+    )
+    need(lambda v: 0 <= v <= 1, "give a share from 0 to 1", *both("saturation_jitter"))
+    need(lambda v: 0 < v <= 1, "give a share in (0, 1]", "search.evaluation_fraction", *both("crop_area_min"))
+    need(lambda v: 0 < v < 1, "give a share between 0 and 1", "data.search_fraction")
+    need(lambda v: 0 < v < 0.5, "give a share below 0.5", "data.validation_fraction", "data.test_fraction")
     for section in ("train", "retrain"):
-        need(getattr(config, section).learning_rate > 0, f"{section}.learning_rate", "give a positive number")
-        need(0 <= getattr(config, section).label_smoothing < 1, f"{section}.label_smoothing", "give 0 up to below 1")
-        need(0 < getattr(config, section).crop_area_min <= 1, f"{section}.crop_area_min", "give a share in (0, 1]")
-    for section in ("train", "retrain", "export"):
-        need(getattr(config, section).calibration_images >= 1, f"{section}.calibration_images", "give 1 or more")
-    need(0 < config.data.search_fraction < 1, "data.search_fraction", "give a share between 0 and 1")
-    need(0 <= config.data.colour_cue <= 1, "data.colour_cue", "give a share from 0 to 1")
-    need(0 < config.data.validation_fraction < 0.5, "data.validation_fraction", "give a share below 0.5")
-    need(0 < config.data.test_fraction < 0.5, "data.test_fraction", "give a share below 0.5")
-    need(0 < config.search.evaluation_fraction <= 1, "search.evaluation_fraction", "give a share in (0, 1]")
-    need(config.search.finalists_per_budget >= 1, "search.finalists_per_budget", "give 1 or more")
-    need(0 <= config.retrain.ema_decay < 1, "retrain.ema_decay", "give 0 up to below 1")
+        settings = getattr(config, section)
+        if settings.batch_size == 1 and (settings.mixup or settings.cutmix):
+            problems.append(f"{section}.batch_size = 1: mixup and cutmix need 2 or more")
+    problems += _stage_problems(config.train.stages)
     if config.data.source == "folder":
-        need(bool(config.data.path), "data.path", "name the folder of pictures: --data.path DIR")
+        need(bool, "name the folder of pictures: --data.path DIR", "data.path")
     if not config.budgets:
         problems.append("budgets is empty: give at least one, e.g. --limits.sram-bytes 65536")
     for i, limits in enumerate(config.budgets):
@@ -188,3 +217,21 @@ def validate(config: Config) -> None:
         problems.append(f"baselines: names {names} must be different, not empty and without '/'")
     if problems:
         raise UserError("\n".join(problems))
+
+
+def _stage_problems(stages: tuple[TrainStage, ...]) -> list[str]:
+    """What is wrong with the rows of progressive training."""
+    problems = []
+    before, last = set(), 0.0
+    for i, stage in enumerate(stages):
+        name, elastic = f"train.stages[{i}]", set(stage.elastic)
+        if not last < stage.until_fraction <= 1:
+            problems.append(f"{name}.until_fraction = {stage.until_fraction}: give a share in ({last}, 1]")
+        if not elastic <= set(ELASTIC) or len(elastic) != len(stage.elastic):
+            problems.append(f"{name}.elastic = {stage.elastic}: choose each once from {ELASTIC}")
+        elif not before <= elastic:
+            problems.append(f"{name}.elastic = {stage.elastic}: keep what was elastic before: {sorted(before)}")
+        elif stage.until_fraction == 1 and elastic != set(ELASTIC):
+            problems.append(f"{name}.until_fraction = 1: end below 1, or {set(ELASTIC) - elastic} is never trained")
+        before, last = elastic, stage.until_fraction
+    return problems

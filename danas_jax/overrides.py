@@ -63,11 +63,16 @@ def parse_flags(config: Config, arguments: list[str], program: str) -> Config:
     changed["space"] = SearchSpace(**_shallow(flags.space))
     changed["budgets"] = budgets(flags.limits, flags.board) or config.budgets
     result = Config(**changed)
-    if result.data.path:  # so that the run resumes from any folder
-        result = dataclasses.replace(
-            result, data=dataclasses.replace(result.data, path=os.path.abspath(os.path.expanduser(result.data.path)))
-        )
+    result = dataclasses.replace(  # absolute, so that the run resumes from any folder
+        result,
+        data=dataclasses.replace(result.data, path=_absolute(result.data.path)),
+        supernet_from=_absolute(result.supernet_from),
+    )
     return config_io.from_json(config_io.to_json(result))  # the same strict types as a file's
+
+
+def _absolute(path: str) -> str:
+    return path and os.path.abspath(os.path.expanduser(path))
 
 
 def _shallow(value: typing.Any) -> dict[str, typing.Any]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from danas_jax import run
+from danas_jax import reuse, run, runtime
 from danas_jax.baselines import baseline_layers
 from danas_jax.config import Config
 from danas_jax.console import Progress, say
+from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
 from danas_jax.deploy.finalists import Finalist
@@ -24,14 +22,12 @@ from danas_jax.hardware import cost as hardware
 from danas_jax.report.html import write_report
 from danas_jax.report.table import print_table
 from danas_jax.search import archive, runner
+from danas_jax.search.cache import AccuracyCache
 from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import subnet_evaluator
-from danas_jax.supernet.train import Bounds, image_views, train
-
-SUPERNET = "supernet/weights.npz"  # in the run directory
-CACHE = "~/.cache/danas_jax/xla"  # compiled programs, reused by every run on this machine
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's <malloc.h>
+from danas_jax.supernet.plan import Bounds, Plan
+from danas_jax.supernet.train import train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,15 +61,15 @@ class Run:
 def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     """Run `phases` in order; those already done are skipped. UserError on bad input before anything is computed."""
     folder = Path(run_dir)
-    _keep_freed_memory()
-    _keep_compiled_programs()
+    runtime.keep_freed_memory()
+    runtime.keep_compiled_programs()
     native = max(
         *config.space.resolutions_px, *(b.resolution_px for b in config.baselines), config.data.native_resolution_px
     )
     data = open_data(config.data, native, config.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
-    bounds = _feasible_bounds(config, len(data.class_names))
+    bounds = _bounds(config, folder, len(data.class_names))
     state = Run(config, folder, data, bounds)
     steps = {"train": train_phase, "search": search_phase, "retrain": retrain_phase, "export": export_phase}
     for phase in phases:
@@ -88,26 +84,6 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
             started = time.monotonic()
             payload = steps[phase](state)
             run.mark_done(folder, phase, {**payload, "time_s": round(time.monotonic() - started, 1)})
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc reuse the large buffers of each step instead of asking the kernel for fresh pages every time.
-
-    A supernet step took 159-161 ms with it and 200-230 ms without (docs/design.md). Elsewhere: nothing.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    for option, value in ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1)):
-        mallopt(option, value)
-
-
-def _keep_compiled_programs() -> None:
-    """JAX's persistent compilation cache, so that a second start of the same programs takes no compile time."""
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", os.path.expanduser(CACHE))
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _feasible_bounds(config: Config, num_classes: int) -> Bounds:
@@ -125,9 +101,28 @@ def _feasible_bounds(config: Config, num_classes: int) -> Bounds:
     return lower, upper
 
 
+def _bounds(config: Config, folder: Path, num_classes: int) -> Bounds:
+    """The feasible bounds inside those that were trained, where the supernet is another run's."""
+    bounds = _feasible_bounds(config, num_classes)
+    if not config.supernet_from:
+        return bounds
+    adopted = run.phase_done(folder, "train")
+    trained = run.phase_payload(folder, "train") if adopted else reuse.source_payload(config)
+    bounds, lost = reuse.narrowed(config.space, bounds, trained)
+    if lost:
+        say(
+            f"warning: the supernet of {config.supernet_from} was pruned for smaller budgets, and what was pruned is "
+            f"not searched: {', '.join(lost)}"
+        )
+    return bounds
+
+
 def train_phase(state: Run) -> dict:
-    """The supernet, trained once on `train` alone."""
+    """The supernet, trained once on `train` alone, or taken from another run."""
     config = state.config
+    if config.supernet_from:
+        say(f"supernet: taken from {config.supernet_from}")
+        return reuse.adopt(config, state.folder)
     counts = ", ".join(f"{split} {sum(n.values())}" for split, n in state.data.counts.items())
     say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
     split = state.load("train", "train")
@@ -137,26 +132,31 @@ def train_phase(state: Run) -> dict:
         def log(event: dict) -> None:
             progress.show(event)
             state.record("train")(event)
+            if event["step"] == event["steps"]:
+                progress.note(f"train supernet: {event['programs']} gradient programs compiled or loaded")
 
         params = train(
             config.space, config.train, state.bounds, split, state.num_classes, config.seed, checkpoints, log
         )
     checkpoints.close()
-    run.write_arrays(state.folder / SUPERNET, params)
-    return {"supernet_image_views": image_views(config.train, len(split))}
+    run.write_arrays(state.folder / reuse.WEIGHTS, params)
+    plan = Plan(config.space, config.train, state.bounds, len(split), config.seed)
+    return reuse.payload_of(state.bounds, plan.image_views())
 
 
 def search_phase(state: Run) -> dict:
     """NSGA-II over the supernet's subnets on the search slice, for all budgets at once."""
     config, folder = state.config, state.folder / "search"
-    params = run.read_arrays(state.folder / SUPERNET)
+    params = run.read_arrays(state.folder / reuse.WEIGHTS)
     training, slice_ = state.load("train", "search"), state.load("search", "search")
-    chosen = np.random.default_rng([config.seed, 8]).permutation(len(training))[: config.train.calibration_images]
+    chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
     saved = folder / "state.json"
     resume = run.read_json(saved) if saved.exists() else None
+    names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
+    cache = AccuracyCache(state.folder / reuse.ACCURACIES, reuse.accuracy_key(config, state.folder, names))
     with Progress("search") as progress:
         evaluate = subnet_evaluator(
-            config.space, params, state.bounds, training.images[np.sort(chosen)], slice_,
+            config.space, params, state.bounds, training.images[chosen], slice_,
             config.search.evaluation_fraction, state.num_classes, config.seed, progress.count,
         )  # fmt: skip
 
@@ -173,8 +173,9 @@ def search_phase(state: Run) -> dict:
             state.record("search")({"step": event["generation"], "hypervolume": volumes})
 
         found = runner.search(
-            config.space, config.search, config.budgets, costs, hardware.violation, evaluate, config.seed, len(slice_),
-            bounds=state.bounds, save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log,
+            config.space, config.search, config.budgets, costs, hardware.violation, cache.over(evaluate),
+            config.seed, len(slice_), bounds=state.bounds,
+            save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log,
         )  # fmt: skip
     run.write_json(folder / "pareto.json", archive.to_json(found))
     run.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
@@ -205,7 +206,7 @@ def finalists(state: Run) -> list[Finalist]:
 
 def retrain_phase(state: Run) -> dict:
     """Finalists and baselines, by one recipe, on train and search slice; validation picks the epoch."""
-    params = run.read_arrays(state.folder / SUPERNET)
+    params = run.read_arrays(state.folder / reuse.WEIGHTS)
     training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(finalists(state))

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from danas_jax import config_io
-from danas_jax.config import Baseline, Config, Limits, validate
+from danas_jax import config_io, overrides
+from danas_jax.config import Baseline, Config, Limits, TrainStage, validate
 from danas_jax.errors import UserError
 
 FULL = Config(
@@ -152,3 +152,96 @@ def test_validate_lists_every_problem_at_once():
         validate(bad)
     assert "seed = -1" in str(caught.value)
     assert "budgets[0].macs = 0" in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["train", "retrain"])
+@pytest.mark.parametrize(
+    ("key", "wrong", "right"),
+    [
+        ("epochs", [0], [1]),
+        ("batch_size", [0], [1]),
+        ("calibration_images", [0], [1]),
+        ("learning_rate", [0.0, -1.0], [1e-3]),
+        ("gradient_clip", [0.0], [1.0]),
+        ("weight_decay", [-0.1], [0.0]),
+        ("warmup_fraction", [-0.1, 1.0], [0.0, 0.9]),
+        ("label_smoothing", [-0.1, 1.0], [0.0, 0.9]),
+        ("ema_decay", [-0.1, 1.0], [0.0, 0.999]),
+        ("crop_area_min", [0.0, 1.1], [0.01, 1.0]),
+        ("colour_jitter", [-0.1, 1.0], [0.0, 0.9]),
+        ("saturation_jitter", [-0.1, 1.1], [0.0, 1.0]),
+        ("mixup", [-0.1], [0.0, 2.0]),
+        ("cutmix", [-0.1], [0.0, 2.0]),
+    ],
+)
+def test_the_recipes_have_ranges(section, key, wrong, right):
+    for value in wrong + right:
+        settings = dataclasses.replace(getattr(FULL, section), **{key: value})
+        config = dataclasses.replace(FULL, **{section: settings})
+        if value in right:
+            validate(config)
+        else:
+            with pytest.raises(UserError, match=rf"^{section}\.{key} = {value}: give "):
+                validate(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("train", {"label_weight": -0.1}, r"^train\.label_weight = -0\.1: give a share from 0 to 1"),
+        ("train", {"label_weight": 1.1}, r"^train\.label_weight = 1\.1: give a share from 0 to 1"),
+        ("train", {"random_subnets": -1}, r"^train\.random_subnets = -1: give 0 or more"),
+        ("train", {"checkpoint_every_s": -1.0}, r"^train\.checkpoint_every_s = -1\.0: give 0 or more"),
+        ("train", {"batch_size": 1, "mixup": 0.2}, r"^train\.batch_size = 1: mixup and cutmix need 2 or more"),
+        ("retrain", {"batch_size": 1, "cutmix": 0.2}, r"^retrain\.batch_size = 1: mixup and cutmix need 2 or more"),
+        ("retrain", {"validate_every_epochs": 0}, r"^retrain\.validate_every_epochs = 0: give 1 or more"),
+        ("search", {"rerank": 0}, r"^search\.rerank = 0: give 1 or more"),
+        ("search", {"mutation_rate": 1.5}, r"^search\.mutation_rate = 1\.5: give a share from 0 to 1"),
+        ("data", {"limit_per_class": -1}, r"^data\.limit_per_class = -1: give 0 or more"),
+        ("data", {"search_fraction": 1.0}, r"^data\.search_fraction = 1\.0: give a share between 0 and 1"),
+        ("data", {"test_fraction": 0.5}, r"^data\.test_fraction = 0\.5: give a share below 0\.5"),
+        ("export", {"verify_images": 0}, r"^export\.verify_images = 0: give 1 or more"),
+    ],
+)
+def test_what_cannot_be_is_refused(section, changes, message):
+    config = dataclasses.replace(FULL, **{section: dataclasses.replace(getattr(FULL, section), **changes)})
+    with pytest.raises(UserError, match=message):
+        validate(config)
+
+
+def staged(*rows):
+    return dataclasses.replace(FULL, train=dataclasses.replace(FULL.train, stages=tuple(TrainStage(*r) for r in rows)))
+
+
+STAGED = staged((0.25, ()), (0.5, ("resolution", "kernel")), (0.75, ("kernel", "resolution", "depth")))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(0.0, ())], r"^train\.stages\[0\]\.until_fraction = 0\.0: give a share in \(0\.0, 1\]"),
+        ([(0.5, ()), (0.5, ())], r"^train\.stages\[1\]\.until_fraction = 0\.5: give a share in \(0\.5, 1\]"),
+        ([(1.5, ())], r"^train\.stages\[0\]\.until_fraction = 1\.5: give"),
+        ([(0.5, ("size",))], r"^train\.stages\[0\]\.elastic = \('size',\): choose each once from \('resolution',"),
+        ([(0.5, ("width", "width"))], r"^train\.stages\[0\]\.elastic = \('width', 'width'\): choose each once"),
+        ([(0.2, ("width",)), (0.5, ("depth",))], r"^train\.stages\[1\]\.elastic = .*keep what was.*\['width'\]"),
+        ([(1.0, ("width",))], r"^train\.stages\[0\]\.until_fraction = 1: end below 1"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused(rows, message):
+    with pytest.raises(UserError, match=message):
+        validate(staged(*rows))
+
+
+def test_stages_survive_json_flags_and_comparison():
+    validate(STAGED)
+    assert through_json(STAGED) == STAGED
+    assert config_io.differences(FULL, STAGED)[0] == "train.stages: was [], is absent"
+    assert "train.stages[1].elastic: was absent, is ['resolution', 'kernel']" in config_io.differences(FULL, STAGED)
+    flags = ["--train.stages.0.until-fraction", "0.3", "--train.stages.0.elastic", "kernel"]
+    changed = overrides.parse_flags(STAGED, flags, "danas")
+    assert changed.train.stages == (TrainStage(0.3, ("kernel",)), *STAGED.train.stages[1:])
+    bad = json.loads(json.dumps(config_io.to_json(STAGED)))
+    bad["train"]["stages"][1]["until"] = 0.5
+    with pytest.raises(UserError, match=r"unknown field train\.stages\[1\]\.until"):
+        config_io.from_json(bad)

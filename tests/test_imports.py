@@ -10,11 +10,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "danas_jax"
 # Top to bottom: a module imports only what stands above it (or what is in its own folder).
 ORDER = (
-    *("errors", "layers", "space", "spaces", "config", "config_io", "run", "console", "metrics", "baselines"),
-    *("data", "supernet", "hardware", "search", "deploy", "report", "pipeline", "overrides", "cli", "__main__"),
+    *("errors", "layers", "space", "spaces", "config", "config_io", "run", "reuse", "console", "metrics"),
+    *("baselines", "runtime", "data", "supernet", "hardware", "search", "deploy", "report", "pipeline", "overrides"),
+    *("bench", "cli", "__main__"),
 )
 NO_JAX = {
-    *("__init__", "errors", "layers", "space", "spaces", "config", "config_io", "run", "console", "metrics"),
+    *("__init__", "errors", "layers", "space", "spaces", "config", "config_io", "run", "reuse", "console", "metrics"),
     *("baselines", "hardware", "search", "report", "overrides", "cli", "__main__"),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow"}

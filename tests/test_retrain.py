@@ -15,6 +15,7 @@ from danas_jax.deploy import retrain as module
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.layers import total_macs, total_params
 from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.supernet.guard import Diverged
 from danas_jax.supernet.network import init_variables
 
 SETTINGS = RetrainSettings(epochs=4, batch_size=8, calibration_images=32)
@@ -65,6 +66,31 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(unbroken, tmp_path, where)
     same(run(tmp_path, log=seen.append), unbroken)
     assert [record["epoch"] for record in seen] == [3, 4]
     same(run(tmp_path), unbroken)  # finished: nothing is trained
+
+
+def test_a_killed_run_with_options_ends_where_an_unbroken_one_does(unbroken, tmp_path):
+    settings = dataclasses.replace(
+        SETTINGS, epochs=2, optimiser="sgd", learning_rate=2e-2, saturation_jitter=0.3, mixup=0.4, cutmix=1.0
+    )
+
+    class Killed(Checkpoints):
+        def save(self, step, state):
+            super().save(step, state)
+            raise KeyboardInterrupt
+
+    whole = run(tmp_path / "whole", settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", settings=settings, checkpoints=Killed)
+    same(run(tmp_path / "killed", settings=settings), whole)
+    assert whole.history[:2] != unbroken.history[:2]
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_is_not_saved(tmp_path):
+    """Learning rate 0 at step 0, absurd weights after step 1, no number at step 2: still in the first epoch."""
+    said = r"the retrained network's loss is (nan|inf) at step 2 \(16 px, mono, \d+ layers\)"
+    with pytest.raises(Diverged, match=said):
+        run(tmp_path, settings=dataclasses.replace(SETTINGS, learning_rate=1e30))
+    assert not [path for path in tmp_path.iterdir() if path.name.isdigit()]
 
 
 def test_it_learns_in_both_colours(unbroken, tmp_path):

@@ -115,7 +115,7 @@ def test_killed_while_saving_and_after_the_end(saved_and_result):
 
 
 def test_the_best_see_no_more_data_than_helps():
-    """One network is good, in colour and in grey, and the strategy meets it in colour: its grey twin is the finalist."""
+    """One network is good, in colour and in grey, and the strategy meets it in colour: its grey twin is taken."""
     colour, good = SPACE.index["colour"], []
 
     def colour_blind(genes, tier):

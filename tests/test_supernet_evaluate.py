@@ -9,6 +9,7 @@ from supernet_toys import BOUNDS, CLASSES, SPACE, noise, random_genes, supernet_
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
 from danas_jax.supernet import elastic, evaluate
+from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program, pool_statistics, subnet_evaluator
 
 pytestmark = pytest.mark.usefixtures("strict_types")
@@ -124,16 +125,34 @@ def test_half_is_a_fixed_part_of_the_slice(params, search, monkeypatch):
     assert all((labels == search.labels[r]).all() for r, (_, labels) in zip(rows, taken[1::2], strict=True))
 
 
-def test_progress_and_one_program_per_input_shape(params, search):
+def test_progress_and_one_program_per_input_shape_and_bucket(params, search):
     evaluate._subnet_program.cache_clear()
     seen = []
     run = evaluator(params, search, progress=lambda *event: seen.append(event))
     genes = random_genes(6)
     run(genes, "full")
     assert seen == [(i + 1, 6) for i in range(6)]
-    assert evaluate._subnet_program.cache_info().currsize == 2
-    envelope = tuple(SPACE.max_genes.tolist())
-    assert evaluate._subnet_program(SPACE, envelope, CLASSES)._cache_size() == 1
+    buckets = make_buckets(SPACE, *(tuple(bound.tolist()) for bound in BOUNDS))
+    envelopes = {bucket_of(buckets, row) for row in genes}
+    assert evaluate._subnet_program.cache_info().currsize == len(envelopes) == 4
+    for envelope in envelopes:
+        assert evaluate._subnet_program(SPACE, envelope, CLASSES)._cache_size() == 1
+
+
+def test_many_at_a_time_equal_one_by_one(params, search, monkeypatch):
+    genes = random_genes(7)
+    alone = evaluator(params, search)(genes, "full")
+    monkeypatch.setattr(evaluate, "subnets_per_launch", lambda: 3)
+    evaluate._subnet_program.cache_clear()
+    together = evaluator(params, search)(genes, "full")
+    assert together.tolist() == alone.tolist()
+    assert len(set(alone)) > 2
+    assert all(program._cache_size() == 1 for program in programs_of(genes))
+
+
+def programs_of(genes):
+    buckets = make_buckets(SPACE, *(tuple(bound.tolist()) for bound in BOUNDS))
+    return {evaluate._subnet_program(SPACE, bucket_of(buckets, row), CLASSES) for row in genes}
 
 
 def test_network_program_gives_the_statistics_of_the_calibration_images(params):

@@ -14,7 +14,8 @@ from danas_jax.supernet import elastic
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import subnet_evaluator
 from danas_jax.supernet.network import init_variables
-from danas_jax.supernet.train import Diverged, _Plan, gradient_program, image_views, resolution_envelope, train
+from danas_jax.supernet.plan import Plan, resolution_envelope
+from danas_jax.supernet.train import Diverged, gradient_program, train
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, checkpoint_every_s=0, calibration_images=16)
 PX, COLOUR = SPACE.index["resolution_px"], SPACE.index["colour"]
@@ -24,7 +25,7 @@ STEPS = 10
 
 
 def plan(seed=0, images=40, **changes):
-    return _Plan(SPACE, dataclasses.replace(SETTINGS, **changes), BOUNDS, images, seed)
+    return Plan(SPACE, dataclasses.replace(SETTINGS, **changes), BOUNDS, images, seed)
 
 
 def everything(plan, steps):
@@ -57,7 +58,7 @@ def test_resolutions_are_stratified():
     drawn = [plan().resolution(s) for s in range(40)]
     assert all(set(drawn[s : s + 2]) == {0, 1} for s in range(0, 40, 2))
     assert drawn != [0, 1] * 20  # in a random order, though
-    assert {_Plan(SPACE, SETTINGS, LOW, 40, 0).resolution(s) for s in range(9)} == {0}
+    assert {Plan(SPACE, SETTINGS, LOW, 40, 0).resolution(s) for s in range(9)} == {0}
 
 
 def test_the_sandwich_is_the_largest_the_smallest_and_random_ones():
@@ -82,7 +83,7 @@ def test_the_sandwich_stays_inside_pruned_bounds():
     lower, upper = SPACE.min_genes, SPACE.max_genes
     upper[[COLOUR, SPACE.index["s1.width"]]] = 0, 1
     for step in range(20):
-        rows = np.stack(_Plan(SPACE, SETTINGS, (lower, upper), 40, 0).sandwich(step))
+        rows = np.stack(Plan(SPACE, SETTINGS, (lower, upper), 40, 0).sandwich(step))
         assert (rows <= upper).all()
 
 
@@ -176,14 +177,14 @@ def test_easy_pictures_are_learned(tmp_path):
         for p in (init_variables(layers, 0)[0], params)
     )
     assert after < 0.5 * before
-    assert set(records[-1]) == {"step", "steps", "epoch", "loss", "accuracy", "images_per_s", "left_s"}
+    assert set(records[-1]) == {"step", "steps", "epoch", "loss", "accuracy", "images_per_s", "left_s", "programs"}
     evaluate = subnet_evaluator(SPACE, params, LOW, SPLIT.images, easy_split(30, seed=1), 0.5, 2, 0)
     assert evaluate(np.stack([LOW[0], LOW[1]]), "full").min() > 0.9
 
 
 def test_image_views_count_every_subnet_of_every_step():
-    assert image_views(SETTINGS, 43) == plan(images=43).steps * 8 * 3
-    assert image_views(dataclasses.replace(SETTINGS, random_subnets=0), 3) == 2 * 8 * 2
+    assert plan(images=43).image_views() == plan(images=43).steps * 8 * 3
+    assert plan(images=3, random_subnets=0).image_views() == 2 * 8 * 2
 
 
 def test_another_structure_is_not_restored(tmp_path, caplog):

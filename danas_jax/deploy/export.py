@@ -10,6 +10,7 @@ import numpy as np
 
 from danas_jax import run
 from danas_jax.config import ExportSettings
+from danas_jax.data.batches import EXPORT_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
 from danas_jax.deploy.fold import fold_batch_norm
@@ -43,8 +44,8 @@ def export(
 
     Raises VerificationError when TFLM disagrees with the integer simulation or needs more than the stated arena.
     """
-    chosen = np.random.default_rng([seed, 7]).permutation(len(training))[: settings.calibration_images]
-    calibration = deployed_view(training.images[np.sort(chosen)], data.resolution_px, data.colour)
+    chosen = calibration_rows(seed, EXPORT_CALIBRATION, len(training), settings.calibration_images)
+    calibration = deployed_view(training.images[chosen], data.resolution_px, data.colour)
     model = quantise(layers, fold_batch_norm(layers, params, stats), calibration)
     view = {
         "resolution_px": data.resolution_px,

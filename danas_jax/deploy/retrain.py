@@ -16,15 +16,17 @@ import numpy as np
 import optax
 
 from danas_jax.config import RetrainSettings
-from danas_jax.data.augment import grey, training_views, view_keys
+from danas_jax.data.augment import grey
+from danas_jax.data.batches import RETRAIN_CALIBRATION, calibration_rows, training_batch
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
 from danas_jax.layers import LayerSpec
 from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program
+from danas_jax.supernet.guard import Diverged, Health, failure, guarded, healthy
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.supernet.optimiser import make_optimiser
+from danas_jax.supernet.optimiser import make_optimiser, moving_average
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def retrain(
     """Train `layers` from the params `start` on the native images of `training`; resumes from `checkpoints`.
 
     `log` gets {"epoch", "epochs", "loss", "validation_accuracy" when measured, "images_per_s", "left_s"}.
+    Raises Diverged at the end of an epoch in which the loss, the gradient or the weights were no longer numbers.
     """
     steps_per_epoch = max(1, len(training) // settings.batch_size)
     steps = steps_per_epoch * settings.epochs
@@ -69,26 +72,26 @@ def retrain(
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
     state = checkpoints.restore(state) or state
+    health = healthy()
     for epoch in range(int(state["epoch"]), settings.epochs):
         started = time.monotonic()
         order = np.random.default_rng([seed, 5, epoch]).permutation(len(training))
-        params, average, optimiser_state = state["params"], state["average"], state["optimiser"]
+        weights = {name: state[name] for name in ("params", "average", "optimiser")}
         losses = []
         for i in range(steps_per_epoch):
             rows = np.resize(order[i * settings.batch_size : (i + 1) * settings.batch_size], settings.batch_size)
-            count = jnp.asarray(epoch * steps_per_epoch + i, jnp.float32)
-            params, average, optimiser_state, loss = step_program(
-                params, average, optimiser_state, images, labels, seed, rows, epoch, count
-            )
+            step = epoch * steps_per_epoch + i
+            health, weights, loss = step_program(health, weights, images, labels, seed, rows, epoch, step)
             losses.append(loss)
+        _refuse_divergence(health, data, layers)
         history = np.array(state["history"])
         history[epoch, 0] = float(np.mean([float(loss) for loss in losses]))
-        state |= {"params": params, "average": average, "optimiser": optimiser_state, "epoch": np.asarray(epoch + 1)}
+        state |= {**weights, "epoch": np.asarray(epoch + 1)}
         last = epoch + 1 == settings.epochs
         if last or (epoch + 1) % settings.validate_every_epochs == 0:
-            history[epoch, 1] = validate(average)[1]
+            history[epoch, 1] = validate(weights["average"])[1]
             if history[epoch, 1] > state["best_accuracy"]:
-                state |= {"best": average, "best_accuracy": np.asarray(history[epoch, 1])}
+                state |= {"best": weights["average"], "best_accuracy": np.asarray(history[epoch, 1])}
         state["history"] = history
         speed = time.monotonic() - started
         record = {
@@ -111,40 +114,52 @@ def retrain(
     return Retrained(best, jax.device_get(stats), accuracy, rows)
 
 
+def _refuse_divergence(health: Health, data: DataConfig, layers: tuple[LayerSpec, ...]) -> None:
+    found = failure(health)
+    if found:
+        raise Diverged(
+            f"the retrained network's {found[2]} at step {found[0]} ({data.resolution_px} px, {data.colour}, "
+            f"{len(layers)} layers): give a lower --retrain.learning-rate (in another --run-dir), "
+            "or look for broken pictures"
+        )
+
+
 def image_views(settings: RetrainSettings, images: int) -> int:
     """Image views one retraining spends (forward and backward of one image = one view)."""
     return max(1, images // settings.batch_size) * settings.batch_size * settings.epochs
 
 
 def _step_program(layers, data, settings, optimiser, classes) -> Callable:
+    """jitted (health, weights, images, labels, seed, rows [B], epoch, step) -> (health, weights after it, loss)."""
     network = Network(layers)
 
     def loss_of(params, views, targets):
-        logits = jnp.asarray(network.apply({"params": params}, normalise_pixels(views), train=True))
+        logits = jnp.asarray(
+            network.apply({"params": params}, normalise_pixels(views).astype(settings.compute_dtype), train=True)
+        )
         return optax.softmax_cross_entropy(logits, targets).mean()
 
     @jax.jit
-    def program(params, average, optimiser_state, images, labels, seed, rows, epoch, count):
-        keys = view_keys(seed, rows, epoch)
-        views = training_views(keys, images[rows], data.resolution_px, settings.crop_area_min, settings.colour_jitter)
+    def program(health, weights, images, labels, seed, rows, epoch, step):
+        params = weights["params"]
+        views, targets = training_batch(images, labels, seed, rows, epoch, data.resolution_px, classes, settings)
         if data.colour == "mono":
             views = grey(views)
-        targets = optax.smooth_labels(jax.nn.one_hot(labels[rows], classes), settings.label_smoothing)
         loss, grads = jax.value_and_grad(loss_of)(params, views, targets)
-        updates, optimiser_state = optimiser.update(grads, optimiser_state, params)
+        updates, optimiser_state = optimiser.update(grads, weights["optimiser"], params)
         params = optax.apply_updates(params, updates)
-        # Early on the average follows quickly, so that it never remembers the start.
-        decay = jnp.minimum(settings.ema_decay, (1.0 + count) / (10.0 + count))
-        average = jax.tree.map(lambda old, new: decay * old + (1.0 - decay) * new, average, params)
-        return params, average, optimiser_state, loss
+        average = moving_average(weights["average"], params, settings.ema_decay, jnp.asarray(step, jnp.float32))
+        new = {"params": params, "average": average, "optimiser": optimiser_state}
+        health, weights = guarded(health, step, [loss], [grads], weights, new)
+        return health, weights, loss
 
     return program
 
 
 def _validator(layers, data, settings, training, validation, seed) -> Callable:
     """validate(params) -> (BN statistics from training images, accuracy on validation), on the deployed view."""
-    chosen = np.random.default_rng([seed, 6]).permutation(len(training))[: settings.calibration_images]
-    calibrating = deployed_view(training.images[np.sort(chosen)], data.resolution_px, data.colour)
+    chosen = calibration_rows(seed, RETRAIN_CALIBRATION, len(training), settings.calibration_images)
+    calibrating = deployed_view(training.images[chosen], data.resolution_px, data.colour)
     calibrating = jnp.asarray(calibration_batches(calibrating, len(calibrating)))
     images = deployed_view(validation.images, data.resolution_px, data.colour)
     images, labels = map(jnp.asarray, batches(images, validation.labels))

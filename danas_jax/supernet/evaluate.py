@@ -19,8 +19,10 @@ from danas_jax.data.views import resize_area
 from danas_jax.layers import LayerSpec
 from danas_jax.space import SearchSpace
 from danas_jax.supernet import elastic
+from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.supernet.train import Bounds, resolution_envelope
+from danas_jax.supernet.ops import on_cpu
+from danas_jax.supernet.plan import Bounds
 
 BATCH = 64  # images per evaluation batch
 
@@ -77,19 +79,30 @@ def _forward(network: Network, variables: dict, masks, to_input):
 
 @cache
 def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: int) -> Callable:
-    """jitted (params, genes, calibration [K, B, ...], images [M, B, ...], labels [M, B]) -> right answers [M, B]."""
+    """jitted (params, genes [P, G], calibration [K, B, ...], images [M, B, ...], labels [M, B]) -> right [P, M, B]."""
     layers = elastic.envelope_layers(space, envelope, num_classes)
     network = Network(layers)
 
-    @jax.jit
-    def program(params, genes, calibration, images, labels):
+    def one(params, genes, calibration, images, labels):
         masks = elastic.masks(space, genes, layers)
-        part = {"params": elastic.slice_variables(layers, params), "batch_stats": _fresh_stats(layers)}
+        part = {"params": params, "batch_stats": _fresh_stats(layers)}
         statistics, logits = _forward(network, part, masks, lambda x: elastic.apply_colour(space, x, genes))
         stats = pool_statistics(statistics, calibration)
         return lax.map(lambda pair: logits(stats, pair[0]).argmax(-1) == pair[1], (images, labels))
 
+    @jax.jit
+    def program(params, genes, *images):
+        part = elastic.slice_variables(layers, params)
+        if len(genes) == 1:  # the shape is static: a population of one needs no batched kernels
+            return one(part, genes[0], *images)[None]
+        return jax.vmap(lambda row: one(part, row, *images))(genes)
+
     return program
+
+
+def subnets_per_launch() -> int:
+    """Subnets evaluated by one call of a program: a CPU is busy with one, an accelerator is not."""
+    return 1 if on_cpu() else 8
 
 
 def _fresh_stats(layers: tuple[LayerSpec, ...]) -> dict:
@@ -131,15 +144,23 @@ def subnet_evaluator(
             views[resolution] = calibrating, {"half": half_set, "full": full_set}
         return views[resolution]
 
+    buckets = make_buckets(space, *(tuple(int(g) for g in bound) for bound in bounds))
+
     def evaluate(genes: np.ndarray, tier: str) -> np.ndarray:
         accuracy = np.zeros(len(genes))
-        for i, row in enumerate(genes):
-            resolution = int(row[axis])
-            calibrating, sets = at(resolution)
-            program = _subnet_program(space, resolution_envelope(space, bounds[1], resolution), num_classes)
-            right = program(params, jnp.asarray(row, jnp.int32), calibrating, *sets[tier])
-            accuracy[i] = np.asarray(right).sum() / (len(half) if tier == "half" else len(search))
-            progress(i + 1, len(genes))
+        envelopes = [bucket_of(buckets, row) for row in genes]
+        size, done = subnets_per_launch(), 0
+        for envelope in dict.fromkeys(envelopes):
+            rows = np.array([i for i, found in enumerate(envelopes) if found == envelope])
+            calibrating, sets = at(envelope[axis])
+            program = _subnet_program(space, envelope, num_classes)
+            for chunk in (rows[i : i + size] for i in range(0, len(rows), size)):
+                launched = np.resize(chunk, size)  # the last one is filled up: one shape, one compilation
+                right = program(params, jnp.asarray(genes[launched], jnp.int32), calibrating, *sets[tier])
+                right = np.asarray(right)[: len(chunk)].sum(axis=(1, 2))
+                accuracy[chunk] = right / (len(half) if tier == "half" else len(search))
+                done += len(chunk)
+                progress(done, len(genes))
         return accuracy
 
     return evaluate

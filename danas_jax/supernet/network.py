@@ -30,7 +30,8 @@ class _Unit(nn.Module):
         if layer.op == DENSE:
             init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
             kernel = self.param("kernel", init, layer.weight_shape)
-            return x.reshape(x.shape[0], -1) @ kernel + self.param("bias", nn.initializers.zeros, (width,))
+            bias = self.param("bias", nn.initializers.zeros, (width,))
+            return x.reshape(x.shape[0], -1).astype(kernel.dtype) @ kernel + bias
         # fan-out of a depthwise kernel is its k * k taps (one filter per channel)
         fan = layer.kernel**2 * (width if layer.op == CONV else 1)
         kernel = self.param("kernel", nn.initializers.normal((2.0 / fan) ** 0.5), layer.weight_shape)
@@ -41,6 +42,7 @@ class _Unit(nn.Module):
         if "channels" in masks:
             # Masking scale and bias masks the activation after BN exactly, at the price of a vector.
             scale, bias = scale * masks["channels"], bias * masks["channels"]
+        kernel = kernel.astype(x.dtype)  # x decides in which type a layer computes; BN's sums are float32 in any
         x = ops.dense_conv(x, kernel, layer.stride) if layer.op == CONV else ops.depthwise(x, kernel, layer.stride)
         if train:
             x, batch_mean, batch_var = ops.batch_norm_train(x, scale, bias)
@@ -70,7 +72,7 @@ class Network(nn.Module):
             if layer.op == ADD:
                 out = sources[0] + sources[1]
             elif layer.op == AVG_POOL:
-                out = sources[0].mean(axis=(1, 2), keepdims=True)
+                out = sources[0].astype(jnp.float32).mean(axis=(1, 2), keepdims=True)
             else:
                 assert layer.op in (CONV, DEPTHWISE, DENSE), layer.op
                 out = _Unit(layer, name=layer.name)(sources[0], (masks or {}).get(layer.name, {}), train)

@@ -184,6 +184,7 @@ def _normalise(x, mean, var, scale, bias):
 def batch_norm_train(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalise by the batch's own statistics: x [B, H, W, C] -> (y, mean [C], biased variance [C]), two-pass.
 
+    Everything is computed in the type of `scale`; y has the type of x.
     The statistics carry no gradient of their own (they are only recorded).
     """
     return _batch_norm_forward(x, scale, bias)[0]
@@ -192,23 +193,24 @@ def batch_norm_train(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[j
 def _batch_norm_forward(x, scale, bias):
     x = lax.optimization_barrier(x)
     count = x.size // x.shape[-1]
-    mean = position_sum(x) / count
-    centred = x - mean
+    wide = x.astype(scale.dtype)
+    mean = position_sum(wide) / count
+    centred = wide - mean
     var = position_sum(centred, centred) / count
-    return (_normalise(x, mean, var, scale, bias), mean, var), (x, mean, var, scale)
+    return (_normalise(wide, mean, var, scale, bias).astype(x.dtype), mean, var), (x, mean, var, scale)
 
 
 def _batch_norm_backward(saved, grads):
     x, mean, var, scale = saved
-    grad = lax.optimization_barrier(grads[0])
+    grad = lax.optimization_barrier(grads[0]).astype(scale.dtype)
     count = x.size // x.shape[-1]
     inverse = lax.rsqrt(var + BN_EPSILON)
-    centred = x - mean
+    centred = x.astype(scale.dtype) - mean
     grad_bias = position_sum(grad)
     grad_scale = position_sum(grad, centred) * inverse
     slope = scale * inverse
     grad_x = slope * (grad - grad_bias / count - centred * (inverse * grad_scale / count))
-    return grad_x, grad_scale, grad_bias
+    return grad_x.astype(x.dtype), grad_scale, grad_bias
 
 
 batch_norm_train.defvjp(_batch_norm_forward, _batch_norm_backward)
@@ -216,7 +218,7 @@ batch_norm_train.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 def batch_norm_eval(x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
     """Normalise by given statistics [C]."""
-    return _normalise(x, mean, var, scale, bias)
+    return _normalise(x.astype(mean.dtype), mean, var, scale, bias).astype(x.dtype)
 
 
 def activate(x: jax.Array, kind: str) -> jax.Array:

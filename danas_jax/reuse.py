@@ -1,0 +1,76 @@
+"""A supernet that another run trained, searched again: for other budgets, or with other settings of the search.
+
+What the weights depend on must be the same; what the other run pruned was never trained and is not searched here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from danas_jax import config_io, run
+from danas_jax.config import Config
+from danas_jax.errors import UserError
+from danas_jax.space import SearchSpace
+
+WEIGHTS = "supernet/weights.npz"  # in the run directory
+ACCURACIES = "supernet/accuracies.jsonl"  # what was measured of it, see search/cache.py
+Bounds = tuple[np.ndarray, np.ndarray]  # lower and upper genes [G]
+
+
+def payload_of(bounds: Bounds, views: int) -> dict:
+    """What the train phase leaves for those who use its supernet: trained bounds and the image views spent."""
+    lower, upper = bounds
+    return {"supernet_image_views": views, "trained_bounds": [lower.tolist(), upper.tolist()]}
+
+
+def source_payload(config: Config) -> dict:
+    """The train phase's payload of the run `config.supernet_from`.
+
+    Raises UserError when that is no run with a trained supernet, or one of other data, space, seed or training.
+    """
+    folder = Path(config.supernet_from)
+    if not (folder / "config.json").is_file() or not run.phase_done(folder, "train"):
+        raise UserError(f"supernet_from = {config.supernet_from}: holds no trained supernet; give a run's folder")
+    other = config_io.read_config(folder / "config.json")
+    # What the weights depend on; budgets count only through the bounds that were trained.
+    theirs = replace(config, data=other.data, space=other.space, train=other.train, seed=other.seed)
+    differing = config_io.differences(theirs, config)
+    if differing:
+        raise UserError(
+            f"supernet_from = {config.supernet_from}: its supernet was trained with other settings:\n  "
+            + "\n  ".join(differing)
+            + "\ngive the same settings, or train one here (leave supernet_from out)"
+        )
+    return run.phase_payload(folder, "train")
+
+
+def adopt(config: Config, folder: Path) -> dict:
+    """Copy the other run's weights and measured accuracies into `folder`; returns the train phase's payload."""
+    payload, source = source_payload(config), Path(config.supernet_from)
+    for name in (WEIGHTS, ACCURACIES):
+        if (source / name).exists():
+            with run.disk_errors(folder / name):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / name, folder / name)
+    return {key: payload[key] for key in ("supernet_image_views", "trained_bounds")}
+
+
+def narrowed(space: SearchSpace, wanted: Bounds, payload: dict) -> tuple[Bounds, list[str]]:
+    """`wanted` bounds inside the trained ones, and the axes that lose values by it as "axis up to value"."""
+    low, high = (np.array(bound) for bound in payload["trained_bounds"])
+    lower, upper = np.maximum(wanted[0], low), np.minimum(wanted[1], high)
+    lost = [f"{axis.name} up to {axis.values[high[i]]}" for i, axis in enumerate(space.axes) if high[i] < wanted[1][i]]
+    return (lower, upper), lost
+
+
+def accuracy_key(config: Config, folder: Path, image_names: tuple[str, ...]) -> str:
+    """What a measured accuracy depends on: the weights' bytes, the images, and how they are measured."""
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes())
+    how = (config.space.fingerprint, config.seed, config.search.evaluation_fraction, config.train.calibration_images)
+    digest.update(repr((how, image_names)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,83 @@
+"""Buckets: a few envelopes per resolution, so that a random subnet does not always pay for the largest.
+
+Genes are drawn first and bucketed after, so sampling stays unbiased: a subnet runs in the cheapest bucket that holds
+it. Every bucket is one more program to compile at every resolution, so a bucket must earn its place.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from danas_jax.layers import total_macs
+from danas_jax.space import SearchSpace
+from danas_jax.supernet.elastic import Envelope
+
+MAX_BUCKETS = 3  # programs per resolution
+_SAMPLES = 2048  # random systems over which the expected cost of a bucket is taken
+_LEAST_GAIN = 0.1  # of the expected MACs: a compilation takes as long as several hundred steps
+
+
+@lru_cache(maxsize=32)
+def make_buckets(
+    space: SearchSpace, lower: Envelope, upper: Envelope, count: int = MAX_BUCKETS
+) -> tuple[Envelope, ...]:
+    """At most `count` gene bounds, cheapest first, the last one `upper`; the resolution gene is that of `upper`.
+
+    Greedy: starting from `upper`, the step of one gene that lowers the expected MACs of uniformly drawn systems most
+    is taken until none does; then the next bucket, given those found. A subnet costs what its bucket's envelope costs.
+    """
+    rng = np.random.default_rng(0)
+    low, high = np.array(lower), np.array(upper)
+    samples = space.canonical(rng.integers(low, high + 1, (_SAMPLES, len(low))))
+    resolution = space.index["resolution_px"]
+    samples[:, resolution] = high[resolution]
+    chosen = [high]
+    cost = np.full(_SAMPLES, float(_macs(space, upper)))  # of each sample, in the buckets so far
+    while len(chosen) < count:
+        bound, best = high, cost.mean()
+        while (step := _best_step(space, samples, cost, bound, low)) is not None and step[0] < best:
+            best, bound = step
+        if best > (1 - _LEAST_GAIN) * cost.mean():
+            break
+        chosen.append(bound)
+        cost = _in_bucket(space, samples, cost, bound)
+    chosen.sort(key=lambda bound: _macs(space, tuple(bound.tolist())))
+    return tuple(tuple(int(g) for g in bound) for bound in chosen)
+
+
+def bucket_of(buckets: tuple[Envelope, ...], genes: np.ndarray) -> Envelope:
+    """The first (cheapest) of `buckets` that holds `genes` [G], at their resolution.
+
+    The resolution gene is axis 0 of every space and is not compared: each resolution has its own programs. Genes that
+    no bucket holds are a bug of the caller (ValueError): they would be cut silently.
+    """
+    inside = (np.asarray(genes)[1:] <= np.array(buckets)[:, 1:]).all(axis=1)
+    if not inside.any():
+        raise ValueError(f"genes {np.asarray(genes).tolist()} lie outside the bounds {buckets[-1]}")
+    return (int(genes[0]), *buckets[int(np.argmax(inside))][1:])
+
+
+def _best_step(
+    space: SearchSpace, samples: np.ndarray, cost: np.ndarray, bound: np.ndarray, low: np.ndarray
+) -> tuple[float, np.ndarray] | None:
+    """(expected MACs, bound) of the best bound one gene below `bound`."""
+    found = []
+    for axis in range(len(bound)):
+        if axis not in space.data_axes and bound[axis] > low[axis]:
+            narrower = bound.copy()
+            narrower[axis] -= 1
+            found.append((float(_in_bucket(space, samples, cost, narrower).mean()), narrower))
+    return min(found, key=lambda pair: pair[0], default=None)
+
+
+def _in_bucket(space: SearchSpace, samples: np.ndarray, cost: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """Cost of each sample when the bucket `bound` is there too."""
+    inside = (samples <= bound).all(axis=1)
+    return np.where(inside, np.minimum(cost, _macs(space, tuple(bound.tolist()))), cost)
+
+
+@lru_cache(maxsize=4096)
+def _macs(space: SearchSpace, envelope: Envelope) -> int:
+    return total_macs(space.layers(np.array(envelope), 1))
