@@ -30,6 +30,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro
        danas report CONFIG [flags]       the table and report/index.html
        danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER [--json]
+       danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
 
 CONFIG: a shipped config's name ({shipped}),
         a Python file with get_config() -> Config, or the folder of a run.
@@ -101,9 +102,14 @@ def _command(arguments: list[str]) -> int:
         return OK
     if command == "predict":
         return _predict(rest)
+    if command == "bench":
+        from danas_jax.bench.command import bench  # its processes import jax, this one does not
+
+        bench(rest)
+        return OK
     commands = ("run", *PHASES)
     if command not in commands:
-        near = difflib.get_close_matches(command, (*commands, "predict"), n=1)
+        near = difflib.get_close_matches(command, (*commands, "predict", "bench"), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
     return _phases(command, PHASES if command == "run" else (command,), rest)

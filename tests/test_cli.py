@@ -103,7 +103,7 @@ def test_smoke_is_valid_idempotent_and_yields_to_flags(name):
 def all_fields(cls, prefix=""):
     hints = {f.name: f for f in dataclasses.fields(cls)}
     for name in hints:
-        if f"{prefix}{name}" in ("budgets", "baselines", "space.stages"):
+        if f"{prefix}{name}" in ("budgets", "baselines", "space.stages", "train.stages"):
             continue
         kind = {"data": "DataSettings", "space": "SearchSpace"}.get(name, f"{name.capitalize()}Settings")
         nested = getattr(sys.modules["danas_jax.config"], kind, None) if not prefix else None
