@@ -106,23 +106,23 @@ def _depthwise_forward(x, weight, stride):
 
 def _depthwise_backward(stride, saved, grad):
     x, weight = saved
-    kernel = weight.shape[0]
-    grad = lax.optimization_barrier(grad)
-    taps = [_folded([view, grad]) for view in _taps(x, kernel, stride)]
-    return _input_gradient(grad, weight, stride, x.shape), _row_sums(taps).reshape(weight.shape)
-
-
-def _input_gradient(grad, weight, stride, shape):
-    """The transposed convolution as one more shifted sum: spread the gradient, flip the kernel."""
-    kernel = weight.shape[0]
-    padding = [(0, 0, 0)]
-    for size in shape[1:3]:
-        out, before, _ = _same_padding(size, kernel, stride)
-        low = kernel - 1 - before
+    kernel, shape = weight.shape[0], x.shape
+    padding, places = [(0, 0, 0)], []
+    for size, out in zip(shape[1:3], grad.shape[1:3], strict=True):
+        low = kernel - 1 - _same_padding(size, kernel, stride)[1]
         spread = (out - 1) * stride + 1
         padding.append((low, size + kernel - 1 - low - spread, stride - 1))
-    spread_grad = lax.pad(grad, jnp.zeros((), grad.dtype), [*padding, (0, 0, 0)])
-    spread_grad = lax.optimization_barrier(spread_grad)
+        places.append(slice(low, low + spread, stride))
+    spread_grad = lax.optimization_barrier(lax.pad(grad, jnp.zeros((), grad.dtype), [*padding, (0, 0, 0)]))
+    # Taken back out of the padded array, which XLA keeps: `grad` itself it would compute anew for each of the taps.
+    grad = spread_grad[:, places[0], places[1]]
+    taps = [_folded([view, grad]) for view in _taps(x, kernel, stride)]
+    return _input_gradient(spread_grad, weight, shape), _row_sums(taps).reshape(weight.shape)
+
+
+def _input_gradient(spread_grad, weight, shape):
+    """The transposed convolution as one more shifted sum, of the spread gradient with the flipped kernel."""
+    kernel = weight.shape[0]
     flat = weight[::-1, ::-1].reshape(kernel * kernel, -1)
     total = None
     for i in range(kernel):
