@@ -27,7 +27,7 @@ SPACES = {
     "mobilenetv2_tiny": mobilenetv2_tiny((32, 48)),
     "ofa_proxyless": ofa_proxyless((32, 48), width_multiplier=0.25),
 }
-COUNT, BATCH, CLASSES = 4, 4, 3
+COUNT, BATCH, CLASSES = 50, 4, 3
 
 
 def systems(space):
