@@ -24,10 +24,10 @@ from danas_jax.supernet.train import gradient_program
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict_types")]
 SPACES = {
     "quickstart": quickstart((32, 48)),
-    "mobilenetv2_tiny": mobilenetv2_tiny((64, 96)),
+    "mobilenetv2_tiny": mobilenetv2_tiny((32, 48)),
     "ofa_proxyless": ofa_proxyless((32, 48), width_multiplier=0.25),
 }
-COUNT, BATCH, CLASSES = 50, 32, 3
+COUNT, BATCH, CLASSES = 50, 4, 3
 
 
 def systems(space):
