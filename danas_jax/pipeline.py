@@ -23,10 +23,10 @@ from danas_jax.report.html import write_report
 from danas_jax.report.table import print_table
 from danas_jax.search import archive, runner
 from danas_jax.search.cache import AccuracyCache
-from danas_jax.space import DataConfig
+from danas_jax.space import Bounds, DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import subnet_evaluator
-from danas_jax.supernet.plan import Bounds, Plan
+from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
 
 

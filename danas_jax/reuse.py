@@ -15,11 +15,10 @@ import numpy as np
 from danas_jax import config_io, run
 from danas_jax.config import Config
 from danas_jax.errors import UserError
-from danas_jax.space import SearchSpace
+from danas_jax.space import Bounds, SearchSpace
 
 WEIGHTS = "supernet/weights.npz"  # in the run directory
 ACCURACIES = "supernet/accuracies.jsonl"  # what was measured of it, see search/cache.py
-Bounds = tuple[np.ndarray, np.ndarray]  # lower and upper genes [G]
 
 
 def payload_of(bounds: Bounds, views: int) -> dict:

@@ -16,6 +16,8 @@ import numpy as np
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerBuilder, LayerSpec
 
+Bounds = tuple[np.ndarray, np.ndarray]  # lower and upper genes [G], inclusive, of a (pruned) space
+
 COLOURS = ("mono", "rgb")  # cheap to costly; channels 1 and 3
 CHANNELS = {"mono": 1, "rgb": 3}
 

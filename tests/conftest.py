@@ -49,3 +49,12 @@ def strict_types():
 
     with jax.numpy_dtype_promotion("strict"):
         yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """An empty folder to be in, for every run of this module."""
+    folder = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder

@@ -33,15 +33,6 @@ def files(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """An empty folder to be in, for every run of this module."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def smoke(place):
     """`danas run quickstart --smoke`."""
     assert cli.main(["run", "quickstart", "--smoke"]) == 0

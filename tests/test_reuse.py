@@ -13,14 +13,6 @@ from danas_jax.supernet import evaluate
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reuse")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def small(place):
     """The toy, trained and searched for 5 kB: the second block of a stage is pruned."""
     config = config_file(place)

@@ -31,7 +31,7 @@ from danas_jax.supernet.guard import healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
 from danas_jax.supernet.optimiser import make_optimiser
 from danas_jax.supernet.plan import Plan
-from danas_jax.supernet.train import _update_program, gradient_program
+from danas_jax.supernet.train import gradient_program, update_program
 
 _PLANNED_STEPS = 10_000  # length of the learning rate schedule; its values do not matter here
 
@@ -59,7 +59,7 @@ class Supernet:
         optimiser = make_optimiser(recipe, plan.steps)
         self.weights = {"params": params, "optimiser": optimiser.init(params)}
         self.health, self.steps = healthy(), 0
-        self.update = _update_program(recipe, optimiser, Devices(None))
+        self.update = update_program(recipe, optimiser, Devices(None))
         self.distillation = Distillation(recipe.distillation, recipe.label_weight)
         self.views, self.labels = jnp.asarray(self.work.images), jnp.asarray(self.work.labels)
         one_hot = jax.nn.one_hot(self.labels, settings.num_classes)

@@ -17,12 +17,11 @@ from jax import lax
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import resize_area
 from danas_jax.layers import LayerSpec
-from danas_jax.space import SearchSpace
+from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.supernet.ops import on_cpu
-from danas_jax.supernet.plan import Bounds
 
 BATCH = 64  # images per evaluation batch
 

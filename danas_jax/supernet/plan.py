@@ -8,11 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from danas_jax.config import ELASTIC, TrainSettings
-from danas_jax.space import SearchSpace
+from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.elastic import Envelope
-
-Bounds = tuple[np.ndarray, np.ndarray]  # lower and upper genes [G] of the (pruned) space
 
 
 class Pass(NamedTuple):

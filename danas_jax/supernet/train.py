@@ -21,7 +21,7 @@ import optax
 from danas_jax.config import TrainSettings
 from danas_jax.data.batches import training_batch
 from danas_jax.data.dataset import Split
-from danas_jax.space import SearchSpace
+from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.devices import Devices, batch_devices
@@ -29,7 +29,7 @@ from danas_jax.supernet.distil import Distillation, label_loss
 from danas_jax.supernet.guard import Diverged, Health, failure, guarded, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
 from danas_jax.supernet.optimiser import make_optimiser, moving_average
-from danas_jax.supernet.plan import Bounds, Plan, resolution_envelope
+from danas_jax.supernet.plan import Plan, resolution_envelope
 
 _LOG_EVERY_S, _RECENT_LOGS = 2.0, 30
 
@@ -93,7 +93,7 @@ def train(
     weights = devices.replicate({name: state[name] for name in weights})
     images, labels = devices.replicate((jnp.asarray(split.images), jnp.asarray(split.labels)))
     batch = _batch_program(settings, num_classes, devices)
-    update = _update_program(settings, optimiser, devices)
+    update = update_program(settings, optimiser, devices)
     distillation = Distillation(settings.distillation, settings.label_weight)
     # Soft labels need no loss of their own, so the random subnets run the largest's program.
     student_loss = label_loss if distillation.kind == "soft_labels" else distillation
@@ -161,7 +161,7 @@ def _batch_program(settings: TrainSettings, num_classes: int, devices: Devices) 
     return batch
 
 
-def _update_program(settings: TrainSettings, optimiser: optax.GradientTransformation, devices: Devices) -> Callable:
+def update_program(settings: TrainSettings, optimiser: optax.GradientTransformation, devices: Devices) -> Callable:
     """jitted (health, weights, losses, gradients of the passes, step) -> (health, weights after the step)."""
 
     @jax.jit
