@@ -72,7 +72,8 @@ class Network(nn.Module):
             if layer.op == ADD:
                 out = sources[0] + sources[1]
             elif layer.op == AVG_POOL:
-                out = sources[0].astype(jnp.float32).mean(axis=(1, 2), keepdims=True)
+                x = sources[0]
+                out = (x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x).mean(axis=(1, 2), keepdims=True)
             else:
                 assert layer.op in (CONV, DEPTHWISE, DENSE), layer.op
                 out = _Unit(layer, name=layer.name)(sources[0], (masks or {}).get(layer.name, {}), train)

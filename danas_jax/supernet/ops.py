@@ -39,10 +39,13 @@ def _row_sums(terms: list[jax.Array]) -> jax.Array:
     while rows.size > _ROW_SUM_LIMIT * len(terms) and rows.shape[0] % 2 == 0:
         rows = _folded([rows])
     flat = rows.reshape(rows.shape[0], -1)
-    return (jnp.ones((1, flat.shape[0]), flat.dtype) @ flat).reshape(len(terms), -1)
+    part = lax.broadcasted_iota(jnp.int32, (_CHAINS, len(flat)), 1) * _CHAINS // len(flat)
+    chains = (part == lax.broadcasted_iota(jnp.int32, part.shape, 0)).astype(flat.dtype)
+    return (chains @ flat).sum(axis=0).reshape(len(terms), -1)
 
 
 _ROW_SUM_LIMIT = 1 << 17  # elements; above it the product with a row of ones was 10 times slower (8 against 80 ms)
+_CHAINS = 8  # a product adds one by one; eight shorter chains cost the same and lose a tenth as much to rounding
 
 
 def _folded(factors: list[jax.Array]) -> jax.Array:
