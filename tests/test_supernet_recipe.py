@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from supernet_toys import BOUNDS, SPACE, assert_same_trees, easy_split
+from supernet_toys import BOUNDS, SPACE, assert_same_trees, easy_split, supernet_params
 
 from danas_jax.config import ELASTIC, TrainSettings, TrainStage
 from danas_jax.supernet import train as module
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged, failure, guarded, healthy
-from danas_jax.supernet.optimiser import make_optimiser
+from danas_jax.supernet.optimiser import initial_weights, make_optimiser, pack, unpack, updated_weights
 from danas_jax.supernet.plan import Plan, resolution_envelope
 from danas_jax.supernet.train import train
 
@@ -40,7 +40,8 @@ def newest(folder, params):
     """The step of the newest checkpoint and its params."""
     checkpoints = Checkpoints(folder)
     optimiser = make_optimiser(SETTINGS, 10)
-    state = checkpoints.restore({"params": params, "optimiser": optimiser.init(params), "step": np.asarray(0)})
+    state = checkpoints.restore({**initial_weights(optimiser, params, averaged=False), "step": np.asarray(0)})
+    assert state is not None
     checkpoints.close()
     return int(state["step"]), state["params"]
 
@@ -244,12 +245,24 @@ def test_weight_decay_leaves_batch_norm_and_biases_alone(kind):
     params = {"a": {"kernel": jnp.ones(3), "scale": jnp.ones(3), "bias": jnp.ones(3)}}
     settings = dataclasses.replace(SETTINGS, optimiser=kind, weight_decay=0.5, learning_rate=0.1, warmup_fraction=0.0)
     optimiser = make_optimiser(settings, 10)
-    state, zeros = optimiser.init(params), jax.tree.map(jnp.zeros_like, params)
-    _, state = optimiser.update(zeros, state, params)  # learning rate 0
-    updates, _ = optimiser.update(zeros, state, params)
-    assert (np.asarray(updates["a"]["kernel"]) < -0.01).all()
-    assert not np.any(updates["a"]["scale"])
-    assert not np.any(updates["a"]["bias"])
+    weights, zeros = initial_weights(optimiser, params, averaged=False), jax.tree.map(jnp.zeros_like, params)
+    for step in range(2):  # the first one's learning rate is 0
+        _, weights = updated_weights(
+            optimiser, 0.0, healthy(), weights, [jnp.zeros(())], [zeros], jnp.asarray(step, jnp.int32)
+        )
+    after = weights["params"]["a"]
+    assert (np.asarray(after["kernel"]) < 0.99).all()
+    assert (np.asarray(after["scale"]) == 1).all()
+    assert (np.asarray(after["bias"]) == 1).all()
+
+
+def test_packed_params_are_all_params_in_two_vectors():
+    params = supernet_params()
+    packed = pack(params)
+    kernels = sum(part["kernel"].size for part in params.values())
+    assert packed["kernel"].shape == (kernels,)
+    assert packed["other"].shape == (sum(leaf.size for leaf in jax.tree.leaves(params)) - kernels,)
+    assert_same_trees(unpack(packed, params), params)
 
 
 def test_sgd_is_nesterov_momentum_on_clipped_gradients():

@@ -26,10 +26,10 @@ from danas_jax.supernet import elastic
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.devices import Devices
 from danas_jax.supernet.distil import Distillation
-from danas_jax.supernet.evaluate import subnet_evaluator
+from danas_jax.supernet.evaluate import subnet_evaluator, subnet_forward
 from danas_jax.supernet.guard import healthy
-from danas_jax.supernet.network import Network, init_variables, normalise_pixels
-from danas_jax.supernet.optimiser import make_optimiser
+from danas_jax.supernet.network import init_variables
+from danas_jax.supernet.optimiser import initial_weights, make_optimiser
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import gradient_program, update_program
 
@@ -55,9 +55,9 @@ class Supernet:
         self.passes = [plan.passes(step) for step in range(work.SANDWICHES)]
         self.layers = elastic.envelope_layers(self.space, tuple(self.space.max_genes.tolist()), settings.num_classes)
         self.forwards: dict[elastic.Envelope, Callable] = {}
-        params, self.stats = init_variables(self.layers, settings.seed)
+        params, self.stats = jax.device_put(init_variables(self.layers, settings.seed))
         optimiser = make_optimiser(recipe, plan.steps)
-        self.weights = {"params": params, "optimiser": optimiser.init(params)}
+        self.weights = initial_weights(optimiser, params, averaged=False)
         self.health, self.steps = healthy(), 0
         self.update = update_program(recipe, optimiser, Devices(None))
         self.distillation = Distillation(recipe.distillation, recipe.label_weight)
@@ -109,16 +109,11 @@ class Supernet:
     def _forward(self, envelope: elastic.Envelope) -> Callable:
         """jitted (params, stats, images, genes) -> logits: the forward inside supernet/evaluate.py, by its buckets."""
         layers = elastic.envelope_layers(self.space, envelope, self.settings.num_classes)
-        network = Network(layers)
 
         @jax.jit
         def program(params, stats, images, genes):
-            variables = {
-                "params": elastic.slice_variables(layers, params),
-                "batch_stats": elastic.slice_variables(layers, stats),
-            }
-            x = normalise_pixels(elastic.apply_colour(self.space, images, genes))
-            return network.apply(variables, x, elastic.masks(self.space, genes, layers))
+            part, given = (elastic.slice_variables(layers, tree) for tree in (params, stats))
+            return subnet_forward(self.space, envelope, layers, part, genes)[1](given, images)
 
         return program
 

@@ -24,9 +24,9 @@ from danas_jax.layers import LayerSpec
 from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program
-from danas_jax.supernet.guard import Diverged, Health, failure, guarded, healthy
+from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.supernet.optimiser import make_optimiser, moving_average
+from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,9 @@ def retrain(
     step_program = _step_program(layers, data, settings, optimiser, classes)
     validate = _validator(layers, data, settings, training, validation, seed)
     state: dict[str, Any] = {
-        "params": start,
-        "average": start,
+        **initial_weights(optimiser, start, averaged=True),
         "best": start,
         "best_accuracy": np.asarray(-1.0),
-        "optimiser": optimiser.init(start),
         "epoch": np.asarray(0),
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
@@ -146,11 +144,7 @@ def _step_program(layers, data, settings, optimiser, classes) -> Callable:
         if data.colour == "mono":
             views = grey(views)
         loss, grads = jax.value_and_grad(loss_of)(params, views, targets)
-        updates, optimiser_state = optimiser.update(grads, weights["optimiser"], params)
-        params = optax.apply_updates(params, updates)
-        average = moving_average(weights["average"], params, settings.ema_decay, jnp.asarray(step, jnp.float32))
-        new = {"params": params, "average": average, "optimiser": optimiser_state}
-        health, weights = guarded(health, step, [loss], [grads], weights, new)
+        health, weights = updated_weights(optimiser, settings.ema_decay, health, weights, [loss], [grads], step)
         return health, weights, loss
 
     return program

@@ -18,7 +18,7 @@ from danas_jax.data.dataset import Split
 from danas_jax.data.views import resize_area
 from danas_jax.layers import LayerSpec
 from danas_jax.space import Bounds, SearchSpace
-from danas_jax.supernet import elastic
+from danas_jax.supernet import adaptive, elastic
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.supernet.ops import on_cpu
@@ -63,29 +63,45 @@ def calibration_batches(images: np.ndarray, count: int, size: int = BATCH) -> np
     return images[: count // size * size].reshape(count // size, size, *images.shape[1:])
 
 
-def _forward(network: Network, variables: dict, masks, to_input):
+def _forward(network: Network, params: dict, masks, to_input):
     """(statistics of a batch in train mode, logits with given statistics) of a network."""
 
     def statistics(images):
-        x = normalise_pixels(to_input(images))
+        x, variables = normalise_pixels(to_input(images)), {"params": params}
         return network.apply(variables, x, masks, train=True, mutable=["batch_stats"])[1]["batch_stats"]
 
     def logits(stats, images):
-        return network.apply({**variables, "batch_stats": stats}, normalise_pixels(to_input(images)), masks)
+        variables = {"params": params, "batch_stats": stats}
+        return network.apply(variables, normalise_pixels(to_input(images)), masks)
 
     return statistics, logits
+
+
+def subnet_forward(
+    space: SearchSpace, envelope: elastic.Envelope, layers: tuple[LayerSpec, ...], params: dict, genes: jax.Array
+) -> tuple[Callable, Callable]:
+    """(images -> a batch's statistics, (statistics, images) -> logits) of one subnet of the envelope; traced.
+
+    One at a time on a CPU it runs at its own cost, else under masks: many at a time cannot each take its own branch.
+    """
+    if subnets_per_launch() > 1:
+        masks = elastic.masks(space, genes, layers)
+        return _forward(Network(layers), params, masks, lambda x: elastic.apply_colour(space, x, genes))
+
+    def run(statistics, images):
+        x = normalise_pixels(elastic.apply_colour(space, images, genes))
+        return adaptive.forward(space, envelope, layers, params, statistics, genes, x)
+
+    return lambda images: run(None, images)[1], lambda statistics, images: run(statistics, images)[0]
 
 
 @cache
 def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: int) -> Callable:
     """jitted (params, genes [P, G], calibration [K, B, ...], images [M, B, ...], labels [M, B]) -> right [P, M, B]."""
     layers = elastic.envelope_layers(space, envelope, num_classes)
-    network = Network(layers)
 
     def one(params, genes, calibration, images, labels):
-        masks = elastic.masks(space, genes, layers)
-        part = {"params": params, "batch_stats": _fresh_stats(layers)}
-        statistics, logits = _forward(network, part, masks, lambda x: elastic.apply_colour(space, x, genes))
+        statistics, logits = subnet_forward(space, envelope, layers, params, genes)
         stats = pool_statistics(statistics, calibration)
         return lax.map(lambda pair: logits(stats, pair[0]).argmax(-1) == pair[1], (images, labels))
 
@@ -102,14 +118,6 @@ def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes:
 def subnets_per_launch() -> int:
     """Subnets evaluated by one call of a program: a CPU is busy with one, an accelerator is not."""
     return 1 if on_cpu() else 8
-
-
-def _fresh_stats(layers: tuple[LayerSpec, ...]) -> dict:
-    return {
-        layer.name: {"mean": jnp.zeros(layer.out_shape[2]), "var": jnp.ones(layer.out_shape[2])}
-        for layer in layers
-        if layer.batch_norm
-    }
 
 
 def subnet_evaluator(
@@ -172,12 +180,11 @@ def network_program(layers: tuple[LayerSpec, ...]) -> tuple[Callable, Callable]:
 
     @jax.jit
     def calibrate(params, calibration):
-        variables = {"params": params, "batch_stats": _fresh_stats(layers)}
-        return pool_statistics(_forward(network, variables, None, lambda x: x)[0], calibration)
+        return pool_statistics(_forward(network, params, None, lambda x: x)[0], calibration)
 
     @jax.jit
     def predict(params, stats, images):
-        logits = _forward(network, {"params": params}, None, lambda x: x)[1]
+        logits = _forward(network, params, None, lambda x: x)[1]
         return lax.map(lambda batch: logits(stats, batch), images)
 
     return calibrate, predict

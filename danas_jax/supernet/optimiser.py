@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from danas_jax.supernet.guard import Health, guarded
+
 _MOMENTUM = 0.9
 
 
@@ -46,9 +48,60 @@ def make_optimiser(settings: Schedule, steps: int) -> optax.GradientTransformati
     )
 
 
-def _kernels(params: dict) -> dict:
+def _kernels(packed: dict) -> dict:
     """True for kernels: weight decay leaves batch norm and biases alone."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+    return {name: name == "kernel" for name in packed}
+
+
+def pack(params: dict) -> dict:
+    """Params (or their gradients) {layer: {name: array}} as two vectors, {"kernel": all kernels, "other": the rest}.
+
+    The optimiser works on these: code for each of 200 tensors took 18 s to compile, for two vectors 2 s.
+    """
+    groups: dict[str, list] = {"kernel": [], "other": []}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        groups["kernel" if path[-1].key == "kernel" else "other"].append(jnp.ravel(leaf))
+    return {name: jnp.concatenate(leaves) for name, leaves in groups.items()}
+
+
+def unpack(packed: dict, like: dict) -> dict:
+    """The inverse of `pack`, in the shapes of `like`."""
+    start = dict.fromkeys(packed, 0)
+
+    def taken(path, leaf):
+        group = "kernel" if path[-1].key == "kernel" else "other"
+        start[group] += leaf.size
+        return packed[group][start[group] - leaf.size : start[group]].reshape(leaf.shape)
+
+    return jax.tree_util.tree_map_with_path(taken, like)
+
+
+def initial_weights(optimiser: optax.GradientTransformation, params: dict, averaged: bool) -> dict[str, Any]:
+    """What a training holds: {"params", "optimiser": its state over packed params, and where wanted "average"}."""
+    weights = {"params": params, "optimiser": optimiser.init(pack(params))}
+    return weights | ({"average": params} if averaged else {})
+
+
+def updated_weights(
+    optimiser: optax.GradientTransformation,
+    ema_decay: float,
+    health: Health,
+    weights: dict[str, Any],
+    losses: list[jax.Array],
+    grads: list[dict],
+    step: jax.Array,
+) -> tuple[Health, dict[str, Any]]:
+    """(health, weights) after a step over the mean of its passes' gradients; traced. Unchanged where one failed."""
+    flat = [pack(one) for one in grads]
+    mean = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]) / len(leaves), *flat)
+    trees = [name for name in weights if name != "optimiser"]
+    old = weights | {name: pack(weights[name]) for name in trees}
+    updates, state = optimiser.update(mean, old["optimiser"], old["params"])
+    new = {"params": optax.apply_updates(old["params"], updates), "optimiser": state}
+    if "average" in weights:
+        new["average"] = moving_average(old["average"], new["params"], ema_decay, jnp.asarray(step, jnp.float32))
+    health, new = guarded(health, step, losses, flat, old, new)
+    return health, new | {name: unpack(new[name], weights[name]) for name in trees}
 
 
 def moving_average(average: Any, params: Any, ema_decay: float, step: jax.Array) -> Any:

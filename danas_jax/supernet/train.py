@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +25,9 @@ from danas_jax.supernet import elastic
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.devices import Devices, batch_devices
 from danas_jax.supernet.distil import Distillation, label_loss
-from danas_jax.supernet.guard import Diverged, Health, failure, guarded, healthy
+from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
-from danas_jax.supernet.optimiser import make_optimiser, moving_average
+from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
 from danas_jax.supernet.plan import Plan, resolution_envelope
 
 _LOG_EVERY_S, _RECENT_LOGS = 2.0, 30
@@ -85,9 +84,7 @@ def train(
     largest = resolution_envelope(space, bounds[1], int(bounds[1][space.index["resolution_px"]]))
     params, _ = init_variables(elastic.envelope_layers(space, largest, num_classes), seed)
     optimiser = make_optimiser(settings, plan.steps)
-    weights: dict[str, Any] = {"params": params, "optimiser": optimiser.init(params)}
-    if settings.ema_decay:
-        weights["average"] = params
+    weights = initial_weights(optimiser, params, averaged=settings.ema_decay > 0)
     state = {**weights, "step": np.asarray(0)}
     state = checkpoints.restore(state) or state
     weights = devices.replicate({name: state[name] for name in weights})
@@ -166,13 +163,7 @@ def update_program(settings: TrainSettings, optimiser: optax.GradientTransformat
 
     @jax.jit
     def update(health, weights, losses, grads, step):
-        mean = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]) / len(leaves), *grads)
-        updates, optimiser_state = optimiser.update(mean, weights["optimiser"], weights["params"])
-        new = {"params": optax.apply_updates(weights["params"], updates), "optimiser": optimiser_state}
-        if settings.ema_decay:
-            count = jnp.asarray(step, jnp.float32)
-            new["average"] = moving_average(weights["average"], new["params"], settings.ema_decay, count)
-        return devices.whole(guarded(health, step, losses, grads, weights, new))
+        return devices.whole(updated_weights(optimiser, settings.ema_decay, health, weights, losses, grads, step))
 
     return update
 
