@@ -235,10 +235,10 @@ class Bench:
     def evaluate(self) -> dict:
         """Mean milliseconds of a random subnet's forward of the batch; subnets recalibrated and judged per second."""
         started = time.perf_counter()
-        for layers in self.subnets:
+        for layers in self.subnets * self.plan["forward_rounds"]:
             self._logits(layers, self.images, self.statistics)
             self._wait()
-        forward_s = (time.perf_counter() - started) / len(self.subnets)
+        forward_s = (time.perf_counter() - started) / (self.plan["forward_rounds"] * len(self.subnets))
         count = self.plan["recalibrated"]
         started = time.perf_counter()
         for layers in self.subnets[:count]:

@@ -16,8 +16,7 @@ LAYERS = elastic.envelope_layers(SPACE, ENVELOPE, CLASSES)
 
 
 @pytest.fixture(params=[True, False], ids=["branches", "masks"])
-def branches(request, monkeypatch):
-    monkeypatch.setattr(adaptive, "branches_pay", lambda space, envelope: request.param)
+def branches(request):
     return request.param
 
 
@@ -33,13 +32,13 @@ def statistics(params):
     }
 
 
-def program():
+def program(sizes):
     """jitted (params, statistics or None, genes, images) -> (logits, statistics found)."""
 
     @jax.jit
     def run(params, given, genes, images):
         x = normalise_pixels(elastic.apply_colour(SPACE, images, genes))
-        return adaptive.forward(SPACE, ENVELOPE, LAYERS, params, given, genes, x)
+        return adaptive.forward(SPACE, ENVELOPE, LAYERS, params, given, genes, x, sizes)
 
     return run
 
@@ -54,7 +53,7 @@ def masked(params, given, genes, images):
 
 
 def test_equal_to_masks(branches):
-    params, run = supernet_params(), program()
+    params, run = supernet_params(), program(branches)
     given = statistics(params)
     for i, genes in enumerate(random_genes(8)):
         images, traced = noise(16, 24, seed=i), jnp.asarray(genes, jnp.int32)
@@ -93,7 +92,7 @@ def test_what_genes_leave_out_is_not_computed(branches):
         kernel[0] = kernel[-1] = kernel[:, 0] = kernel[:, -1] = np.nan
         params["s1.b0.depthwise"] = {**params["s1.b0.depthwise"], "kernel": kernel}
     traced, images = jnp.asarray(genes, jnp.int32), noise(16, 24)
-    logits, found = program()(params, None, traced, images)
+    logits, found = program(branches)(params, None, traced, images)
     assert np.isfinite(logits).all()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
     assert not np.isfinite(masked(params, None, traced, images)[0]).all()

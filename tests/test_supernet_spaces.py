@@ -1,7 +1,7 @@
 """Every shipped space, 50 random systems each: masked, bucketed and extracted are one network, by two sets of kernels.
 
-The supernet runs with the platform's kernels, the extracted networks with XLA's own convolutions; logits in eval and
-train mode and every gradient agree. Slow: a compilation per system.
+The supernet runs with the platform's kernels, under masks and at the subnet's own cost; the extracted networks with
+XLA's own convolutions. Logits in eval and train mode and every gradient agree. Slow: a compilation per system.
 
 In float32 that can be asked only of weights and pictures for which it is defined: where an activation lies within
 rounding of 0 or of 6, ReLU6's derivative is 0 or 1 by chance, and batch statistics of constant channels or of 1x1 maps
@@ -21,7 +21,7 @@ from supernet_toys import noise, supernet_params
 from danas_jax.data.views import deployed_view
 from danas_jax.layers import CONV
 from danas_jax.spaces import mobilenetv2_tiny, ofa_proxyless, quickstart
-from danas_jax.supernet import elastic, ops
+from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.supernet.train import gradient_program
@@ -51,7 +51,7 @@ def calm_params(space):
         if "scale" not in part:
             continue
         size, kind = part["scale"].shape, name.rsplit(".")[-1]
-        part["scale"] = rng.uniform(0.25, 0.5, size).astype("f")
+        part["scale"] = rng.uniform(0.15, 0.3, size).astype("f")
         if kind == "project":
             part["bias"] = rng.normal(0, 0.3, size).astype("f")
         else:  # the input of a depthwise layer is not clipped: its output would be constant, its variance 0
@@ -68,15 +68,17 @@ def envelopes(space, genes):
 
 @cache
 def forward(space, envelope, dtype):
-    """jitted (params, stats, genes, images) -> logits with given statistics."""
+    """jitted (params, stats, genes, images) -> logits: masked and sized by given statistics, sized by the batch's."""
     layers = elastic.envelope_layers(space, envelope, CLASSES)
-    network = Network(layers)
+    network, sizes = Network(layers), adaptive.branches_pay(space, envelope)
 
     @jax.jit
     def program(params, stats, genes, images):
-        part = {name: elastic.slice_variables(layers, t) for name, t in (("params", params), ("batch_stats", stats))}
+        part, given = (elastic.slice_variables(layers, tree) for tree in (params, stats))
         x = normalise_pixels(elastic.apply_colour(space, images, genes)).astype(dtype)
-        return network.apply(part, x, elastic.masks(space, genes, layers))
+        masked = network.apply({"params": part, "batch_stats": given}, x, elastic.masks(space, genes, layers))
+        sized = (adaptive.forward(space, envelope, layers, part, one, genes, x, sizes)[0] for one in (given, None))
+        return masked, *sized
 
     return program
 
@@ -141,8 +143,9 @@ def check(space, params, count, batch, logits_bound, gradient_bound, monkeypatch
         for envelope in envelopes(space, genes):
             used.add(envelope)
             what = f"{space.name} {genes} in {envelope}"
-            found = forward(space, envelope, dtype)(params, stats, traced, images)
-            np.testing.assert_allclose(found, logits, rtol=0, atol=logits_bound, err_msg=what)
+            masked, sized, sized_train = forward(space, envelope, dtype)(params, stats, traced, images)
+            for found, expected in ((masked, logits), (sized, logits), (sized_train, train)):
+                np.testing.assert_allclose(found, expected, rtol=0, atol=logits_bound, err_msg=what)
             program = gradient_program(space, envelope, CLASSES, compute_dtype=dtype)
             _, found, grads = program(params, images, targets(batch), traced)
             np.testing.assert_allclose(found, train, rtol=0, atol=logits_bound, err_msg=what)
@@ -165,7 +168,7 @@ def check(space, params, count, batch, logits_bound, gradient_bound, monkeypatch
 @pytest.mark.usefixtures("strict_types")
 @pytest.mark.parametrize("name", SPACES)
 def test_fifty_systems_are_the_networks_they_become(name, monkeypatch):
-    space = SPACES[name]((64, 96))
+    space = SPACES[name]((96, 128))
     check(space, calm_params(space), 50, 16, 1e-5, lambda largest: 1e-4 * largest + 1e-6, monkeypatch)
 
 

@@ -20,6 +20,7 @@ from danas_jax.space import SearchSpace
 RANDOM_SUBNETS = 2  # a sandwich: the largest, the smallest and this many random subnets
 STEPS = 3  # sandwich steps of one turn
 FORWARDS = 20  # random subnets whose forward one turn times
+FORWARD_ROUNDS = 5  # times over all of them in a turn: 20 forwards alone take a tenth of a second, too little to trust
 RECALIBRATED = 4  # of these, how many are also recalibrated and evaluated in a turn
 EVALUATION_BATCHES = 2  # batches that recalibrate a subnet, and as many on which it is evaluated
 EVALUATION_BATCH = 64  # images in each of them, as in supernet/evaluate.py
@@ -134,6 +135,7 @@ def write_work(path: Path, settings: Settings, sandwiches: list, recipe: dict) -
         "subnets": [layers(genes) for genes in work.subnets],
         "num_classes": settings.num_classes,
         "steps": STEPS,
+        "forward_rounds": FORWARD_ROUNDS,
         "recalibrated": RECALIBRATED,
         "evaluation_batch": EVALUATION_BATCH,
         "recipe": recipe,

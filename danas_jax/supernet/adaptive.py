@@ -1,16 +1,15 @@
 """A subnet at its own cost inside one program: blocks beyond the depth are jumped over, the others run cut to size.
 
 Masks cost as much as the whole envelope. Here the genes choose among branches: whether a block runs and, where that
-pays, its expansion and its kernel; widths stay masked. Forward only, and one subnet at a time: `vmap` would compute
-every branch.
+pays, its expansion and its kernel; widths stay masked. For one subnet at a time: `vmap` would compute every branch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from itertools import groupby
+from functools import lru_cache, partial
+from itertools import groupby, product
 
 import jax
 import jax.numpy as jnp
@@ -34,13 +33,15 @@ def forward(
     statistics: Statistics | None,
     genes: jax.Array,
     x: jax.Array,
+    sizes: bool,
 ) -> _Found:
     """The subnet `genes` [G] on x [B, R, R, 3] -> (logits [B, classes], the statistics of its batch normalisations).
 
-    `layers` and `params` are those of the envelope. Without `statistics` it is normalised by the batch, whose are
-    returned at the envelope's widths (of channels that were not computed: mean 0, variance 1); with them {} is.
+    `layers` and `params` are those of the envelope; with `sizes` expansions and kernels get branches, else masks.
+    Without `statistics` it is normalised by the batch, whose are returned at the envelope's widths (of channels that
+    were not computed: mean 0, variance 1); with them {} is.
     """
-    net = _Subnet(space, envelope, genes, params, statistics, elastic.masks(space, genes, layers))
+    net = _Subnet(space, envelope, genes, params, statistics, elastic.masks(space, genes, layers), sizes)
     found: Statistics = {}
     for name, group in groupby(layers, lambda layer: layer.name.rpartition(".")[0]):
         part = list(group)
@@ -52,10 +53,10 @@ def forward(
 class _Subnet:
     """One subnet while a program is traced."""
 
-    def __init__(self, space, envelope, genes, params, statistics, masks):
+    def __init__(self, space, envelope, genes, params, statistics, masks, sizes):
         self.space, self.envelope, self.genes = space, envelope, genes
         self.params, self.statistics, self.masks = params, statistics, masks
-        self.first = 0 if branches_pay(space, envelope) else -1  # of the values of a block's axes that get a branch
+        self.first = 0 if sizes else -1  # of the values of a block's axes that get a branch
 
     def plain(self, layers: Sequence[LayerSpec], x: jax.Array) -> _Found:
         """Layers that every subnet has."""
@@ -70,45 +71,39 @@ class _Subnet:
 
     def block(self, name: str, layers: Sequence[LayerSpec], x: jax.Array) -> _Found:
         """An inverted residual block; one that the depth may leave out passes its input on."""
-        stage, number = name.split(".")
-        depths = self._values(f"{stage}.depth")
-        if int(number[1:]) < depths[0]:
-            return self._present(name, layers, x)
+        stage, number = name.split(".b")
+        axes = self.space.index
+        depths, expansions, kernels = (
+            self._values(axis) for axis in (f"{stage}.depth", f"{name}.expansion", f"{name}.kernel")
+        )
+        sizes = list(product(expansions[self.first :], kernels[self.first :]))
+        branches: list[Callable[[jax.Array], _Found]]
+        branches = [partial(self._sized, layers, expansion, kernel) for expansion, kernel in sizes]
+        # One switch for everything: then a layer's end and the next one's start are fused within a branch.
+        chosen = jnp.zeros((), jnp.int32)
+        if len(branches) > 1:
+            chosen = self.genes[axes[f"{name}.expansion"]] * len(kernels) + self.genes[axes[f"{name}.kernel"]]
+        if int(number) >= depths[0]:
+            depth = jnp.array(depths)[self.genes[axes[f"{stage}.depth"]]]
+            chosen = jnp.where(int(number) < depth, chosen, len(branches))
+            branches.append(partial(self._absent, layers))
+        return branches[0](x) if len(branches) == 1 else lax.switch(chosen, branches, x)
 
-        def absent(x: jax.Array) -> _Found:
-            shapes = jax.eval_shape(lambda x: self._present(name, layers, x), x)[1]
-            return x, {layer: _nothing(new["mean"].shape[0], new["mean"].dtype) for layer, new in shapes.items()}
-
-        depth = jnp.array(depths)[self.genes[self.space.index[f"{stage}.depth"]]]
-        return lax.cond(int(number[1:]) < depth, lambda x: self._present(name, layers, x), absent, x)
-
-    def _present(self, name: str, layers: Sequence[LayerSpec], x: jax.Array) -> _Found:
+    def _sized(self, layers: Sequence[LayerSpec], expansion: int, kernel: int, x: jax.Array) -> _Found:
         *expand, depthwise, project = (layer for layer in layers if layer.op != ADD)
-        kernels = self._values(f"{name}.kernel")[self.first :]
-
-        def sized(expansion: int) -> Callable[[jax.Array], _Found]:
-            hidden = expansion * layers[0].in_shape[2]
-
-            def run(x: jax.Array) -> _Found:
-                found: Statistics = {}
-                for layer in expand:
-                    x, found = self._layer(_wide(layer, layer.in_shape[2], hidden), layer.out_shape[2], x)
-                cut = [replace(_wide(depthwise, hidden, hidden), kernel=kernel) for kernel in kernels]
-                branches = [lambda x, layer=layer: self._layer(layer, depthwise.out_shape[2], x) for layer in cut]
-                x, middle = self._switch(f"{name}.kernel", branches, x)
-                x, last = self._layer(_wide(project, hidden, project.out_shape[2]), project.out_shape[2], x)
-                return x, found | middle | last
-
-            return run
-
-        branches = [sized(expansion) for expansion in self._values(f"{name}.expansion")[self.first :]]
-        out, found = self._switch(f"{name}.expansion", branches, x)
+        hidden, out, found = expansion * layers[0].in_shape[2], x, {}
+        cut = [_wide(layer, layer.in_shape[2], hidden) for layer in expand]
+        cut += [replace(_wide(depthwise, hidden, hidden), kernel=kernel)]
+        cut += [_wide(project, hidden, project.out_shape[2])]
+        for layer, full in zip(cut, (*expand, depthwise, project), strict=True):
+            out, new = self._layer(layer, full.out_shape[2], out)
+            found |= new
         return (x + out if layers[-1].op == ADD else out), found
 
-    def _switch(self, axis: str, branches: Sequence[Callable[[jax.Array], _Found]], x: jax.Array) -> _Found:
-        if len(branches) == 1:
-            return branches[0](x)
-        return lax.switch(self.genes[self.space.index[axis]], branches, x)
+    def _absent(self, layers: Sequence[LayerSpec], x: jax.Array) -> _Found:
+        normalised = [layer for layer in layers if layer.batch_norm and self.statistics is None]
+        dtype = self.params[layers[-1].inputs[0]]["scale"].dtype
+        return x, {layer.name: _nothing(layer.out_shape[2], dtype) for layer in normalised}
 
     def _values(self, axis: str) -> tuple[int, ...]:
         """The axis's values inside the envelope."""

@@ -88,9 +88,11 @@ def subnet_forward(
         masks = elastic.masks(space, genes, layers)
         return _forward(Network(layers), params, masks, lambda x: elastic.apply_colour(space, x, genes))
 
+    sizes = adaptive.branches_pay(space, envelope)
+
     def run(statistics, images):
         x = normalise_pixels(elastic.apply_colour(space, images, genes))
-        return adaptive.forward(space, envelope, layers, params, statistics, genes, x)
+        return adaptive.forward(space, envelope, layers, params, statistics, genes, x, sizes)
 
     return lambda images: run(None, images)[1], lambda statistics, images: run(statistics, images)[0]
 
