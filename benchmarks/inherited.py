@@ -1,9 +1,11 @@
 """Are subnets as good inside the supernet as when they are trained alone?
 
-The smallest, the median and the largest system of a run's space (each axis's first, middle and last value): inherited
-(recalibrated, not retrained) against trained from scratch on the same `train` split, with the supernet's augmentation,
-learning rate, decay and batch size, for the given image views. Both are judged on the search slice and validation
-together, which neither has trained on; alone takes its last epoch, averaged weights (nothing is chosen by them).
+The smallest, the median and the largest system of a run's trained bounds (each axis's first, middle and last value; the
+lower of two middle ones): inherited (recalibrated, not retrained) against trained from scratch on the same `train`
+split, with the supernet's augmentation, learning rate, decay and batch size, for the given image views. Both are judged
+on the search slice and validation together, which neither has trained on; alone takes its last epoch (nothing is chosen
+by these pictures), its weights averaged by `retrain.ema_decay`. `share` is (inherited - chance) / (alone - chance),
+chance = 1 / classes.
 Finished rows are skipped and a training resumes, so the same command goes on.
 
     danas train person_photos --data.path DIR --run-dir RUN
@@ -30,12 +32,13 @@ from danas_jax.data.dataset import open_data
 from danas_jax.deploy.finalists import joined
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.hardware.cost import cost
+from danas_jax.pipeline import native_resolution_px
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import subnet_evaluator
 from danas_jax.supernet.network import init_variables
 
 FIELDS = (
-    "subnet", "views", "resolution_px", "colour", "macs", "params", "image_views", "images",
+    "run", "subnet", "views", "resolution_px", "colour", "macs", "params", "image_views", "images",
     "inherited", "alone", "share",
 )  # fmt: skip
 
@@ -51,28 +54,25 @@ def main() -> None:
     runtime.keep_compiled_programs()
     config = read_config(options.run / "config.json")
     space, settings = config.space, config.train
-    native = max(*space.resolutions_px, config.data.native_resolution_px)
+    native = native_resolution_px(config)
     data = open_data(config.data, native, config.seed)
     classes = len(data.class_names)
+    chance = 1 / classes
     training = data.load("train", "retrain")
     judging = joined(data.load("search", "retrain"), data.load("validation", "retrain"))
     payload = run.phase_payload(options.run, "train")
     lower, upper = (np.array(bound) for bound in payload["trained_bounds"])
     systems = {"smallest": lower, "median": (lower + upper) // 2, "largest": upper}
     shared = {f.name for f in dataclasses.fields(RetrainSettings)} & {f.name for f in dataclasses.fields(settings)}
-    views_per_epoch = image_views(dataclasses.replace(config.retrain, epochs=1), len(training))
-    passes = payload["supernet_image_views"]
-    epochs = round(passes / views_per_epoch) if options.views == "passes" else settings.epochs
-    recipe = dataclasses.replace(
-        config.retrain,
-        **{name: getattr(settings, name) for name in shared - {"epochs", "ema_decay"}},
-        epochs=epochs,
-        validate_every_epochs=epochs,
-    )
+    recipe = dataclasses.replace(config.retrain, **{name: getattr(settings, name) for name in shared - {"ema_decay"}})
+    if options.views == "passes":
+        per_epoch = image_views(dataclasses.replace(recipe, epochs=1), len(training))
+        recipe = dataclasses.replace(recipe, epochs=max(1, round(payload["supernet_image_views"] / per_epoch)))
+    recipe = dataclasses.replace(recipe, validate_every_epochs=recipe.epochs)
     done = set()
     if options.out.exists():
         with options.out.open() as file:
-            done = {(row["subnet"], row["views"]) for row in csv.DictReader(file)}
+            done = {(row["run"], row["subnet"], row["views"]) for row in csv.DictReader(file)}
     else:
         options.out.write_text(",".join(FIELDS) + "\n")
     chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), settings.calibration_images)
@@ -81,7 +81,7 @@ def main() -> None:
         classes, config.seed,
     )  # fmt: skip
     for name, genes in systems.items():
-        if (name, options.views) in done:
+        if (options.run.name, name, options.views) in done:
             continue
         genes = space.canonical(genes)
         layers, system = space.layers(genes, classes), space.decode(genes)[0]
@@ -95,17 +95,18 @@ def main() -> None:
         inherited = float(evaluate(genes[None], "full")[0])
         figures = cost(layers, "")
         row = {
+            "run": options.run.name,
             "subnet": name,
             "views": options.views,
             "resolution_px": system.resolution_px,
             "colour": system.colour,
             "macs": figures["macs"],
             "params": figures["params"],
-            "image_views": views_per_epoch * epochs,
+            "image_views": image_views(recipe, len(training)),
             "images": len(judging),
             "inherited": round(inherited, 4),
             "alone": round(alone, 4),
-            "share": round((inherited - 0.5) / (alone - 0.5), 4),
+            "share": round((inherited - chance) / (alone - chance), 4) if alone > chance else "",
         }
         with options.out.open("a", newline="") as file:
             csv.DictWriter(file, FIELDS).writerow(row)

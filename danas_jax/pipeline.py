@@ -58,15 +58,18 @@ class Run:
         return lambda event: run.append_metrics(self.folder, {"phase": phase, **event})
 
 
+def native_resolution_px(config: Config) -> int:
+    """Side at which pictures are decoded: the highest in use, or what the data settings ask for [px]."""
+    used = *config.space.resolutions_px, *(baseline.resolution_px for baseline in config.baselines)
+    return max(*used, config.data.native_resolution_px)
+
+
 def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     """Run `phases` in order; those already done are skipped. UserError on bad input before anything is computed."""
     folder = Path(run_dir)
     runtime.keep_freed_memory()
     runtime.keep_compiled_programs()
-    native = max(
-        *config.space.resolutions_px, *(b.resolution_px for b in config.baselines), config.data.native_resolution_px
-    )
-    data = open_data(config.data, native, config.seed)
+    data = open_data(config.data, native_resolution_px(config), config.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
     bounds = _bounds(config, folder, len(data.class_names))

@@ -11,7 +11,7 @@ from supernet_toys import CLASSES, SPACE, noise, random_genes, supernet_params
 
 from danas_jax.data.views import deployed_view
 from danas_jax.layers import CONV
-from danas_jax.supernet import elastic
+from danas_jax.supernet import elastic, ops
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.supernet.train import gradient_program, resolution_envelope
 
@@ -152,8 +152,17 @@ def spread(layer, part, array, shape):
     return full
 
 
+@pytest.fixture(params=["cpu", "xla"])
+def form(request, monkeypatch):
+    """Kernels, and jumping over blocks or masking them, as on a CPU and as elsewhere."""
+    gradient_program.cache_clear()
+    monkeypatch.setattr(ops, "on_cpu", lambda: request.param == "cpu")
+    yield
+    gradient_program.cache_clear()
+
+
 @pytest.mark.parametrize("genes", GENES[[0, 3, 6, 9]], ids=lambda g: SPACE.candidate_id(g))
-def test_gradients_agree_and_nothing_leaks_outside_the_slice(params, genes):
+def test_gradients_agree_and_nothing_leaks_outside_the_slice(params, genes, form):
     images = views(genes)
     layers, value, own = extracted_gradients(params, genes, images)
     by_name = {layer.name: layer for layer in layers}

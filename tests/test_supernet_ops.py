@@ -61,9 +61,22 @@ def test_dense_conv(kernel, stride, size):
     check(lambda x, w: ops.dense_conv(x, w, stride), lambda x, w: reference_conv(x, w, stride, 1), x, weight)
 
 
-def test_a_kernel_larger_than_the_map():
-    x, weight = draw(2, 2, 2, 3), draw(5, 5, 3, seed=1)
-    check(lambda x, w: ops.depthwise(x, w, 1), lambda x, w: reference_conv(x, w, 1, 3), x, weight)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("kernel", "size"), [(7, (7, 7)), (7, (5, 9)), (5, (2, 2)), (5, (5, 4)), (3, (1, 1)), (3, (3, 2))]
+)
+def test_no_more_positions_than_taps(kernel, size, stride):
+    x, weight = draw(2, *size, 3), draw(kernel, kernel, 3, seed=1)
+    check(lambda x, w: ops.depthwise(x, w, stride), lambda x, w: reference_conv(x, w, stride, 3), x, weight)
+
+
+@pytest.mark.parametrize("size", [4, 12])
+def test_bfloat16_adds_up_in_float32(size, form):
+    """Off by what rounding inputs and the result to bfloat16 (2**-9) costs, not by 49 roundings."""
+    x, weight = draw(2, size, size, 3, mean=1.0), jnp.abs(draw(7, 7, 3, seed=1))
+    exact = reference_conv(x, weight, 1, 3)
+    found = ops.depthwise(x.astype(jnp.bfloat16), weight.astype(jnp.bfloat16), 1).astype(jnp.float32)
+    assert float(jnp.abs(found - exact).max()) < 6e-3 * float(jnp.abs(exact).max())
 
 
 @pytest.mark.parametrize("shape", [(8, 6, 6, 5), (6, 5, 7, 3), (7, 3, 3, 4), (1, 1, 1, 2), (64, 24, 24, 16)])

@@ -1,4 +1,4 @@
-"""A subnet at its own cost inside one program: blocks beyond the depth are jumped over, the others run cut to size.
+"""A subnet inside one program without what its genes leave out: blocks and, where it pays, channels and taps.
 
 Masks cost as much as the whole envelope. Here the genes choose among branches: whether a block runs and, where that
 pays, its expansion and its kernel; widths stay masked. For one subnet at a time: `vmap` would compute every branch.
@@ -56,7 +56,7 @@ class _Subnet:
     def __init__(self, space, envelope, genes, params, statistics, masks, sizes):
         self.space, self.envelope, self.genes = space, envelope, genes
         self.params, self.statistics, self.masks = params, statistics, masks
-        self.first = 0 if sizes else -1  # of the values of a block's axes that get a branch
+        self.sizes = sizes
 
     def plain(self, layers: Sequence[LayerSpec], x: jax.Array) -> _Found:
         """Layers that every subnet has."""
@@ -76,7 +76,8 @@ class _Subnet:
         depths, expansions, kernels = (
             self._values(axis) for axis in (f"{stage}.depth", f"{name}.expansion", f"{name}.kernel")
         )
-        sizes = list(product(expansions[self.first :], kernels[self.first :]))
+        first = 0 if self.sizes else -1  # of the values that get a branch
+        sizes = list(product(expansions[first:], kernels[first:]))
         branches: list[Callable[[jax.Array], _Found]]
         branches = [partial(self._sized, layers, expansion, kernel) for expansion, kernel in sizes]
         # One switch for everything: then a layer's end and the next one's start are fused within a branch.
@@ -92,9 +93,9 @@ class _Subnet:
     def _sized(self, layers: Sequence[LayerSpec], expansion: int, kernel: int, x: jax.Array) -> _Found:
         *expand, depthwise, project = (layer for layer in layers if layer.op != ADD)
         hidden, out, found = expansion * layers[0].in_shape[2], x, {}
-        cut = [_wide(layer, layer.in_shape[2], hidden) for layer in expand]
-        cut += [replace(_wide(depthwise, hidden, hidden), kernel=kernel)]
-        cut += [_wide(project, hidden, project.out_shape[2])]
+        cut = [_with_channels(layer, layer.in_shape[2], hidden) for layer in expand]
+        cut += [replace(_with_channels(depthwise, hidden, hidden), kernel=kernel)]
+        cut += [_with_channels(project, hidden, project.out_shape[2])]
         for layer, full in zip(cut, (*expand, depthwise, project), strict=True):
             out, new = self._layer(layer, full.out_shape[2], out)
             found |= new
@@ -116,9 +117,9 @@ class _Subnet:
         masks = dict(self.masks.get(layer.name, {}))
         if layer.batch_norm:
             masks["channels"] = masks["channels"][: layer.out_shape[2]]
-        if self.first == 0:
+        if self.sizes:
             masks.pop("taps", None)
-        given = self.statistics and layer.batch_norm
+        given = self.statistics is not None and layer.batch_norm
         x, found = weighted(
             layer, arrays, x, masks, elastic.slice_layer(layer, self.statistics[layer.name]) if given else None
         )
@@ -130,7 +131,7 @@ class _Subnet:
 
 @lru_cache(maxsize=256)
 def branches_pay(space: SearchSpace, envelope: elastic.Envelope) -> bool:
-    """Whether branches for expansions and kernels save enough of the envelope's expected MACs: each is code to compile.
+    """Whether branches for expansions and kernels save enough MACs on average: each is code to compile.
 
     Measured (docs/design.md): they doubled to quadrupled the compile time, and where they save 0.15 to 0.2 of the MACs
     (`quickstart`, `mobilenetv2_tiny`) evaluation was hardly faster; in `ofa_proxyless` they save 0.4.
@@ -147,7 +148,7 @@ def branches_pay(space: SearchSpace, envelope: elastic.Envelope) -> bool:
 _SAMPLES, _LEAST_GAIN = 64, 0.25
 
 
-def _wide(layer: LayerSpec, inputs: int, outputs: int) -> LayerSpec:
+def _with_channels(layer: LayerSpec, inputs: int, outputs: int) -> LayerSpec:
     """`layer` with other numbers of channels."""
     return replace(layer, in_shape=(*layer.in_shape[:2], inputs), out_shape=(*layer.out_shape[:2], outputs))
 

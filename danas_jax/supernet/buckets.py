@@ -26,7 +26,8 @@ def make_buckets(
     """At most `count` gene bounds, cheapest first, the last one `upper`; the resolution gene is that of `upper`.
 
     Greedy: starting from `upper`, the step of one gene that lowers the expected MACs of uniformly drawn systems most
-    is taken until none does; then the next bucket, given those found. A subnet costs what its bucket's envelope costs.
+    is taken until none does; then the next bucket, given those found. A subnet is taken to cost what its bucket's
+    envelope costs (on a CPU it costs less: adaptive.py).
     """
     rng = np.random.default_rng(0)
     low, high = np.array(lower), np.array(upper)

@@ -45,7 +45,10 @@ class Checkpoints:
                 return jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
             except Exception as error:  # whatever the damage raises
                 _LOG.warning(
-                    "checkpoint %s of step %d is damaged (%s): trying the one before", self.folder, step, error
+                    "checkpoint %s of step %d is damaged, or another version wrote it (%s): trying the one before",
+                    self.folder,
+                    step,
+                    error,
                 )
                 self._set_aside(step)
         return None

@@ -18,10 +18,9 @@ from danas_jax.data.dataset import Split
 from danas_jax.data.views import resize_area
 from danas_jax.layers import LayerSpec
 from danas_jax.space import Bounds, SearchSpace
-from danas_jax.supernet import adaptive, elastic
+from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.supernet.ops import on_cpu
 
 BATCH = 64  # images per evaluation batch
 
@@ -82,7 +81,8 @@ def subnet_forward(
 ) -> tuple[Callable, Callable]:
     """(images -> a batch's statistics, (statistics, images) -> logits) of one subnet of the envelope; traced.
 
-    One at a time on a CPU it runs at its own cost, else under masks: many at a time cannot each take its own branch.
+    One at a time on a CPU it leaves out what its genes leave out (adaptive.py), else that is masked: many at a time
+    cannot each take their own branch.
     """
     if subnets_per_launch() > 1:
         masks = elastic.masks(space, genes, layers)
@@ -119,7 +119,7 @@ def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes:
 
 def subnets_per_launch() -> int:
     """Subnets evaluated by one call of a program: a CPU is busy with one, an accelerator is not."""
-    return 1 if on_cpu() else 8
+    return 1 if ops.on_cpu() else 8
 
 
 def subnet_evaluator(

@@ -77,9 +77,9 @@ class _Unit(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, masks: Mapping[str, jax.Array], train: bool) -> jax.Array:
         layer, width = self.layer, (self.layer.out_shape[2],)
-        arrays = {"kernel": self.param("kernel", _given, layer.weight_shape)}
+        arrays = {"kernel": self.param("kernel", _shape_only, layer.weight_shape)}
         arrays |= {
-            name: self.param(name, _given, width) for name in (["bias", "scale"] if layer.batch_norm else ["bias"])
+            name: self.param(name, _shape_only, width) for name in (["bias", "scale"] if layer.batch_norm else ["bias"])
         }
         statistics = None
         if layer.batch_norm and not train:
@@ -95,6 +95,7 @@ class Network(nn.Module):
     """Runs `layers` in order on x [B, H, W, C] float -> logits [B, classes].
 
     `train` normalises by the batch and, with batch_stats mutable, returns the batch's statistics in that collection.
+    Its weights come from `init_variables`; `init` would make them zeros.
     """
 
     layers: tuple[LayerSpec, ...]
@@ -107,7 +108,7 @@ class Network(nn.Module):
         return run_layers(self.layers, x, apply)
 
 
-def _given(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def _shape_only(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """The network has no initialisers of its own; what this returns is only asked for its shape."""
     return jnp.zeros(shape)
 

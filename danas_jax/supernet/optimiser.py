@@ -14,6 +14,7 @@ import optax
 from danas_jax.supernet.guard import Health, guarded
 
 _MOMENTUM = 0.9
+_DECAYED = {"kernel": True, "other": False}  # of packed params: weight decay leaves batch norm and biases alone
 
 
 class Schedule(Protocol):
@@ -32,7 +33,7 @@ class Schedule(Protocol):
 
 
 def make_optimiser(settings: Schedule, steps: int) -> optax.GradientTransformation:
-    """The optimiser of a run of `steps` steps.
+    """The optimiser of a run of `steps` steps, over `pack`ed params.
 
     AdamW's weight decay is decoupled from the gradient (Loshchilov and Hutter 2019), SGD's is part of it, as usual.
     """
@@ -40,17 +41,12 @@ def make_optimiser(settings: Schedule, steps: int) -> optax.GradientTransformati
     schedule = optax.warmup_cosine_decay_schedule(0.0, settings.learning_rate, warmup, max(steps, warmup + 1))
     clip = optax.clip_by_global_norm(settings.gradient_clip)
     if settings.optimiser == "adamw":
-        return optax.chain(clip, optax.adamw(schedule, weight_decay=settings.weight_decay, mask=_kernels))
+        return optax.chain(clip, optax.adamw(schedule, weight_decay=settings.weight_decay, mask=_DECAYED))
     return optax.chain(
         clip,
-        optax.add_decayed_weights(settings.weight_decay, mask=_kernels),
+        optax.add_decayed_weights(settings.weight_decay, mask=_DECAYED),
         optax.sgd(schedule, momentum=_MOMENTUM, nesterov=True),
     )
-
-
-def _kernels(packed: dict) -> dict:
-    """True for kernels: weight decay leaves batch norm and biases alone."""
-    return {name: name == "kernel" for name in packed}
 
 
 def pack(params: dict) -> dict:

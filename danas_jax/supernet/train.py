@@ -21,13 +21,12 @@ from danas_jax.config import TrainSettings
 from danas_jax.data.batches import training_batch
 from danas_jax.data.dataset import Split
 from danas_jax.space import Bounds, SearchSpace
-from danas_jax.supernet import adaptive, elastic
+from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.devices import Devices, batch_devices
 from danas_jax.supernet.distil import Distillation, label_loss
 from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
-from danas_jax.supernet.ops import on_cpu
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
 from danas_jax.supernet.plan import Plan, resolution_envelope
 
@@ -52,7 +51,7 @@ def gradient_program(
     def loss_of(params, views, targets, genes):
         part = elastic.slice_variables(layers, params)
         x = normalise_pixels(elastic.apply_colour(space, views, genes)).astype(compute_dtype)
-        if on_cpu():  # blocks beyond the depth are jumped over
+        if ops.on_cpu():  # blocks beyond the depth are jumped over
             logits = adaptive.forward(space, envelope, layers, part, None, genes, x, sizes=False)[0]
         else:
             masks = elastic.masks(space, genes, layers)
