@@ -271,10 +271,10 @@ def test_sgd_is_nesterov_momentum_on_clipped_gradients():
         SETTINGS, optimiser="sgd", weight_decay=0.0, learning_rate=0.1, gradient_clip=2.0, warmup_fraction=0.1
     )
     optimiser = make_optimiser(settings, 1000)
-    params = {"a": {"kernel": jnp.zeros(2)}}
+    params = pack({"a": {"kernel": jnp.zeros(2), "bias": jnp.zeros(1)}})
     state, m = optimiser.init(params), np.zeros(2)
     for step, g in enumerate(([0.6, 0.8], [6.0, 8.0], [0.0, 1.0])):
-        updates, state = optimiser.update({"a": {"kernel": jnp.array(g)}}, state, params)
+        updates, state = optimiser.update({"kernel": jnp.array(g), "other": jnp.zeros(1)}, state, params)
         g = np.array(g) * min(1.0, 2.0 / np.linalg.norm(g))
         m = 0.9 * m + g
-        np.testing.assert_allclose(updates["a"]["kernel"], -0.1 * step / 100 * (g + 0.9 * m), rtol=1e-5)
+        np.testing.assert_allclose(updates["kernel"], -0.1 * step / 100 * (g + 0.9 * m), rtol=1e-5)
