@@ -38,6 +38,19 @@ def supernet_params(space: SearchSpace = SPACE, num_classes: int = CLASSES, seed
     return jax.tree_util.tree_map_with_path(shaken, params)
 
 
+def random_statistics(params: dict, spread: float = 0.3) -> dict:
+    """{"mean", "var"} of every batch normalisation of `params`, means of that standard deviation."""
+    rng = np.random.default_rng(5)
+    return {
+        name: {
+            "mean": rng.normal(0, spread, part["scale"].shape).astype(part["scale"].dtype),
+            "var": rng.uniform(0.3, 2.0, part["scale"].shape).astype(part["scale"].dtype),
+        }
+        for name, part in params.items()
+        if "scale" in part
+    }
+
+
 def random_genes(count: int, space: SearchSpace = SPACE, seed: int = 1) -> np.ndarray:
     """The smallest and the largest system and random ones, colours and resolutions by turns; int64 [count, G]."""
     genes = np.stack([space.min_genes, space.max_genes, *space.sample(np.random.default_rng(seed), count - 2)])

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from supernet_toys import CLASSES, SPACE, noise, random_genes, supernet_params
+from supernet_toys import CLASSES, SPACE, noise, random_genes, random_statistics, supernet_params
 
 from danas_jax.spaces import mobilenetv2_tiny, ofa_proxyless, quickstart
 from danas_jax.supernet import adaptive, elastic
@@ -18,18 +18,6 @@ LAYERS = elastic.envelope_layers(SPACE, ENVELOPE, CLASSES)
 @pytest.fixture(params=[True, False], ids=["branches", "masks"])
 def branches(request):
     return request.param
-
-
-def statistics(params):
-    rng = np.random.default_rng(5)
-    return {
-        name: {
-            "mean": rng.normal(0, 0.3, part["scale"].shape).astype("f"),
-            "var": rng.uniform(0.3, 2.0, part["scale"].shape).astype("f"),
-        }
-        for name, part in params.items()
-        if "scale" in part
-    }
 
 
 def program(sizes):
@@ -54,7 +42,7 @@ def masked(params, given, genes, images):
 
 def test_equal_to_masks(branches):
     params, run = supernet_params(), program(branches)
-    given = statistics(params)
+    given = random_statistics(params)
     for i, genes in enumerate(random_genes(8)):
         images, traced = noise(16, 24, seed=i), jnp.asarray(genes, jnp.int32)
         for stats in (given, None):

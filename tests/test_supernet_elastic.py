@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from supernet_toys import CLASSES, SPACE, noise, random_genes, supernet_params
+from supernet_toys import CLASSES, SPACE, noise, random_genes, random_statistics, supernet_params
 
 from danas_jax.data.views import deployed_view
 from danas_jax.layers import CONV
@@ -86,15 +86,7 @@ def params():
 
 @pytest.fixture(scope="module")
 def stats(params):
-    rng = np.random.default_rng(5)
-    return {
-        name: {
-            "mean": rng.normal(0, 0.5, part["scale"].shape).astype("f"),
-            "var": rng.uniform(0.3, 2.0, part["scale"].shape).astype("f"),
-        }
-        for name, part in params.items()
-        if "scale" in part
-    }
+    return random_statistics(params, spread=0.5)
 
 
 def traced(genes):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from supernet_toys import noise, supernet_params
+from supernet_toys import noise, random_statistics, supernet_params
 
 from danas_jax.data.views import deployed_view
 from danas_jax.layers import CONV
@@ -126,15 +126,7 @@ def place(layer, part, shape):
 def check(space, params, count, batch, logits_bound, gradient_bound, monkeypatch):
     """`count` systems on `batch` pictures each; `gradient_bound(largest gradient of a tensor)` is what may differ."""
     dtype = params["stem"]["scale"].dtype.name
-    rng = np.random.default_rng(5)
-    stats = {
-        layer: {
-            "mean": rng.normal(0, 0.3, part["scale"].shape).astype(dtype),
-            "var": rng.uniform(0.3, 2.0, part["scale"].shape).astype(dtype),
-        }
-        for layer, part in params.items()
-        if "scale" in part
-    }
+    stats = random_statistics(params)
     used = set()
     for i, genes in enumerate(systems(space, count)):
         images = noise(batch, space.decode(genes)[0].resolution_px, seed=i)

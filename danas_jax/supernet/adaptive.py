@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from danas_jax.layers import ADD, LayerSpec, total_macs
+from danas_jax.layers import DEPTHWISE, LayerSpec, total_macs
 from danas_jax.space import SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.network import run_layers, weighted
@@ -45,7 +45,7 @@ def forward(
     found: Statistics = {}
     for name, group in groupby(layers, lambda layer: layer.name.rpartition(".")[0]):
         part = list(group)
-        x, new = net.block(name, part, x) if name else net.plain(part, x)
+        x, new = net.block(name, part, x) if name else net.run(part, x)
         found |= new
     return x, found
 
@@ -58,12 +58,14 @@ class _Subnet:
         self.params, self.statistics, self.masks = params, statistics, masks
         self.sizes = sizes
 
-    def plain(self, layers: Sequence[LayerSpec], x: jax.Array) -> _Found:
-        """Layers that every subnet has."""
+    def run(
+        self, layers: Sequence[LayerSpec], x: jax.Array, cut: Callable[[LayerSpec], LayerSpec] = lambda layer: layer
+    ) -> _Found:
+        """`layers`, each cut to the size that `cut` gives it."""
         found: Statistics = {}
 
         def apply(layer: LayerSpec, x: jax.Array) -> jax.Array:
-            x, new = self._layer(layer, layer.out_shape[2], x)
+            x, new = self._layer(cut(layer), layer.out_shape[2], x)
             found.update(new)
             return x
 
@@ -91,15 +93,17 @@ class _Subnet:
         return branches[0](x) if len(branches) == 1 else lax.switch(chosen, branches, x)
 
     def _sized(self, layers: Sequence[LayerSpec], expansion: int, kernel: int, x: jax.Array) -> _Found:
-        *expand, depthwise, project = (layer for layer in layers if layer.op != ADD)
-        hidden, out, found = expansion * layers[0].in_shape[2], x, {}
-        cut = [_with_channels(layer, layer.in_shape[2], hidden) for layer in expand]
-        cut += [replace(_with_channels(depthwise, hidden, hidden), kernel=kernel)]
-        cut += [_with_channels(project, hidden, project.out_shape[2])]
-        for layer, full in zip(cut, (*expand, depthwise, project), strict=True):
-            out, new = self._layer(layer, full.out_shape[2], out)
-            found |= new
-        return (x + out if layers[-1].op == ADD else out), found
+        entry = layers[0].in_shape[2]
+        hidden = expansion * entry
+
+        def cut(layer: LayerSpec) -> LayerSpec:
+            if layer.op == DEPTHWISE:
+                return replace(_with_channels(layer, hidden, hidden), kernel=kernel)
+            if layer is layers[0]:
+                return _with_channels(layer, entry, hidden)
+            return _with_channels(layer, hidden, layer.out_shape[2])
+
+        return self.run(layers, x, cut)
 
     def _absent(self, layers: Sequence[LayerSpec], x: jax.Array) -> _Found:
         normalised = [layer for layer in layers if layer.batch_norm and self.statistics is None]

@@ -49,6 +49,10 @@ def make_optimiser(settings: Schedule, steps: int) -> optax.GradientTransformati
     )
 
 
+def _group(path: tuple) -> str:
+    return "kernel" if path[-1].key == "kernel" else "other"
+
+
 def pack(params: dict) -> dict:
     """Params (or their gradients) {layer: {name: array}} as two vectors, {"kernel": all kernels, "other": the rest}.
 
@@ -56,7 +60,7 @@ def pack(params: dict) -> dict:
     """
     groups: dict[str, list] = {"kernel": [], "other": []}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        groups["kernel" if path[-1].key == "kernel" else "other"].append(jnp.ravel(leaf))
+        groups[_group(path)].append(jnp.ravel(leaf))
     return {name: jnp.concatenate(leaves) for name, leaves in groups.items()}
 
 
@@ -65,7 +69,7 @@ def unpack(packed: dict, like: dict) -> dict:
     start = dict.fromkeys(packed, 0)
 
     def taken(path, leaf):
-        group = "kernel" if path[-1].key == "kernel" else "other"
+        group = _group(path)
         start[group] += leaf.size
         return packed[group][start[group] - leaf.size : start[group]].reshape(leaf.shape)
 
