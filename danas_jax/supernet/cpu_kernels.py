@@ -102,6 +102,29 @@ def _position_matrix(weight: jax.Array, height: int, width: int, stride: int) ->
     return matrix.reshape(height * width, -1, weight.shape[-1])
 
 
+@jax.custom_vjp
+def pointwise(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """A matrix product per position: x [..., I], weight [I, O]."""
+    return x @ weight
+
+
+def _pointwise_forward(x, weight):
+    return pointwise(x, weight), (x, weight)
+
+
+def _pointwise_backward(saved, grad):
+    """As autodiff has it, but the weight's gradient is not written as a transposed product.
+
+    For that form XLA makes a transposed copy of `grad`, and computes it anew instead of sharing it with grad_x.
+    """
+    x, weight = saved
+    rows, grad_rows = (array.reshape(-1, array.shape[-1]) for array in (x, grad))
+    return grad @ weight.T, lax.dot_general(rows, grad_rows, (((0,), (0,)), ((), ())))
+
+
+pointwise.defvjp(_pointwise_forward, _pointwise_backward)
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def depthwise(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
     """Depthwise convolution, SAME: x [B, H, W, C], weight [k, k, C]."""

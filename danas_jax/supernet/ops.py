@@ -1,7 +1,7 @@
 """The kernels of the supernet, chosen per platform in this one place.
 
-On CPU: depthwise and sums over positions as in cpu_kernels.py, pointwise = a matrix product (XLA's convolution has an 8
-times slower gradient there). Elsewhere: XLA's own.
+On CPU: depthwise, pointwise and sums over positions as in cpu_kernels.py, dense = a matrix product of patches (XLA's
+convolution has an 8 times slower gradient there). Elsewhere: XLA's own.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def depthwise(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
 def dense_conv(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
     """Dense convolution, SAME: x [B, H, W, I], weight [k, k, I, O]; k = 1 as a matrix product."""
     kernel = weight.shape[0]
-    if kernel == 1 and stride == 1:
-        return x @ weight[0, 0]
     if on_cpu():
-        patches = jnp.concatenate(cpu_kernels.taps(x, kernel, stride), axis=-1)
-        return patches @ weight.reshape(-1, weight.shape[-1])
+        patches = x if kernel == stride == 1 else jnp.concatenate(cpu_kernels.taps(x, kernel, stride), axis=-1)
+        return cpu_kernels.pointwise(patches, weight.reshape(-1, weight.shape[-1]))
+    if kernel == stride == 1:
+        return x @ weight[0, 0]
     return lax.conv_general_dilated(x, weight, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
