@@ -25,14 +25,13 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax import reuse, run, runtime
-from danas_jax.config import RetrainSettings
+from danas_jax.config import RetrainSettings, native_resolution_px
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import open_data
 from danas_jax.deploy.finalists import joined
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.hardware.cost import cost
-from danas_jax.pipeline import native_resolution_px
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import subnet_evaluator
 from danas_jax.supernet.network import init_variables

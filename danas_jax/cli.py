@@ -30,6 +30,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro
        danas report CONFIG [flags]       the table and report/index.html
        danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER [--json]
+       danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
 
 CONFIG: a shipped config's name ({shipped}),
@@ -107,9 +108,14 @@ def _command(arguments: list[str]) -> int:
 
         bench(rest)
         return OK
+    if command == "boards":
+        from danas_jax.hardware.boards_command import boards_command
+
+        boards_command(rest)
+        return OK
     commands = ("run", *PHASES)
     if command not in commands:
-        near = difflib.get_close_matches(command, (*commands, "predict", "bench"), n=1)
+        near = difflib.get_close_matches(command, (*commands, "predict", "bench", "boards"), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
     return _phases(command, PHASES if command == "run" else (command,), rest)

@@ -16,14 +16,36 @@ from danas_jax.spaces import quickstart
 
 
 @dataclass(frozen=True)
+class Board:
+    """One microcontroller board; sizes in bytes (1 kB = 1,024 B), the sources say where the figures are from."""
+
+    name: str  # small letters, digits, - and _
+    title: str
+    core: str  # "cortex-m7", "cortex-m4f", "cortex-m0plus", "xtensa-lx7"
+    clock_hz: int
+    sram_bytes: int
+    flash_bytes: int
+    source: str
+    reserved_sram_bytes: int = 4096  # kept for stack and application
+    active_power_mw: float | None = None  # while it computes; None = unknown [mW]
+    active_power_source: str = ""
+
+
+@dataclass(frozen=True)
 class Limits:
-    """One budget: hard limits that every returned candidate keeps. None means no limit."""
+    """One budget: hard limits that every returned candidate keeps. None means no limit.
+
+    A counted input pipeline (hardware/input_pipeline.py) is part of what `sram_bytes` and `latency_ms` bind.
+    """
 
     sram_bytes: int | None = None  # tensor arena (both the 32-bit board's and the measured host's) [B]
     flash_bytes: int | None = None  # .tflite file plus runtime code [B]
     macs: int | None = None  # multiply-accumulates of one inference
     latency_ms: float | None = None  # one inference on `board` [ms]
     board: str = ""  # board of these limits and of the latency; "" = the published TFLM line at 480 MHz
+    count_input_pipeline: bool = False  # the camera's frame and its resize live on the board, and are counted
+    camera_px: int = 0  # side of the camera's square frames; a flag sets 0 to the pictures' native resolution [px]
+    camera_grey: bool = False  # for a mono network the camera itself delivers grey, 1 byte a pixel; else always 3
 
 
 @dataclass(frozen=True)
@@ -158,7 +180,14 @@ class Config:
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
     budgets: tuple[Limits, ...] = (Limits(sram_bytes=64 * 1024, flash_bytes=512 * 1024),)
+    boards: tuple[Board, ...] = ()  # boards of the budgets that are the user's own, as they were at the start
     baselines: tuple[Baseline, ...] = ()
+
+
+def native_resolution_px(config: Config) -> int:
+    """Side at which pictures are decoded: the highest in use, or what the data settings ask for [px]."""
+    used = *config.space.resolutions_px, *(baseline.resolution_px for baseline in config.baselines)
+    return max(*used, config.data.native_resolution_px)
 
 
 def validate(config: Config) -> None:
@@ -209,6 +238,7 @@ def validate(config: Config) -> None:
             value = getattr(limits, key)
             if value is not None and value <= 0:
                 problems.append(f"budgets[{i}].{key} = {value}: give a positive number or leave it out")
+        problems += [f"budgets[{i}].{text}" for text in _camera_problems(limits, config.space)]
     known = {"error", "sram", "flash", "macs", "latency"}
     if not set(config.search.objectives) <= known or "error" not in config.search.objectives:
         problems.append(f"search.objectives = {config.search.objectives}: choose from {sorted(known)}, with error")
@@ -235,3 +265,14 @@ def _stage_problems(stages: tuple[TrainStage, ...]) -> list[str]:
             problems.append(f"{name}.until_fraction = 1: end below 1, or {set(ELASTIC) - elastic} is never trained")
         before, last = elastic, stage.until_fraction
     return problems
+
+
+def _camera_problems(limits: Limits, space: SearchSpace) -> list[str]:
+    """What is wrong with the input pipeline of a budget."""
+    if limits.count_input_pipeline:
+        largest_px = max(space.resolutions_px)
+        if limits.camera_px < largest_px:  # the resize only shrinks
+            return [f"camera_px = {limits.camera_px}: give at least the space's highest resolution, {largest_px}"]
+    elif limits.camera_px or limits.camera_grey:
+        return ["count_input_pipeline = False: set it too, or leave camera_px and camera_grey out"]
+    return []

@@ -1,4 +1,7 @@
-"""Command-line flags -> Config: every field is a flag; --limits and --board set budgets; --smoke makes it tiny."""
+"""Command-line flags -> Config: every field is a flag; --limits and --board set budgets; --smoke makes it tiny.
+
+Budgets become numbers here: what a board has, and the camera's frame, are looked up once and live in config.json.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from tyro import cli as parse
 from tyro.conf import FlagCreatePairsOff, Suppress, UseAppendAction
 
 from danas_jax import config_io
-from danas_jax.config import Baseline, Config, Limits
+from danas_jax.config import Baseline, Board, Config, Limits, native_resolution_px
 from danas_jax.errors import UserError
+from danas_jax.hardware.boards import board, limits_of, own_boards, remember
 from danas_jax.space import SearchSpace, Stage
 
 
@@ -31,12 +35,18 @@ class SpaceFlags(SearchSpace):
 
 @dataclasses.dataclass(frozen=True)
 class LimitFlags:
-    """Budgets in place of the config's: several values make one budget each, a single one goes into all."""
+    """Budgets in place of the config's: several values make one budget each, a single one goes into all.
+
+    The input pipeline is one for all: its flags go into every budget, those of the config too.
+    """
 
     sram_bytes: tuple[int, ...] = ()  # tensor arena [B]
     flash_bytes: tuple[int, ...] = ()  # .tflite file plus runtime code [B]
     macs: tuple[int, ...] = ()  # multiply-accumulates of one inference
     latency_ms: tuple[float, ...] = ()  # one inference on the board [ms]
+    count_input_pipeline: FlagCreatePairsOff[bool] = False  # the camera's frame and its resize on the board count
+    camera_px: int = 0  # side of the camera's square frames, 0 = the pictures' native resolution [px]
+    camera_grey: FlagCreatePairsOff[bool] = False  # the camera delivers grey for a mono network, 1 byte a pixel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +55,11 @@ class Flags(Config):
 
     space: SpaceFlags = dataclasses.field(default_factory=lambda: SpaceFlags(**_shallow(Config("").space)))
     budgets: Annotated[tuple[Limits, ...], Suppress] = ()
+    boards: Annotated[tuple[Board, ...], Suppress] = ()
     baselines: Annotated[tuple[Baseline, ...], Suppress] = ()
     limits: LimitFlags = LimitFlags()
     board: UseAppendAction[tuple[str, ...]] = ()  # budget of this board's memory, in place of the config's
+    reserved_sram_bytes: int | None = None  # for stack and application, in place of each --board's own reserve [B]
     smoke: FlagCreatePairsOff[bool] = False  # tiny settings: the whole job in under a minute, its results mean nothing
     debug: FlagCreatePairsOff[bool] = False  # show the traceback of an error
 
@@ -56,15 +68,19 @@ def parse_flags(config: Config, arguments: list[str], program: str) -> Config:
     """`config` with the command line's flags applied; exits with 2 on flags that do not parse, 0 after --help."""
     if "--smoke" in arguments:
         config = smoke(config)  # before the other flags, which therefore win
+    remember(config.boards)
     values = _shallow(config)
     values["space"] = SpaceFlags(**_shallow(config.space))
     flags = parse(Flags, args=arguments, default=Flags(**values), prog=program)
     changed = {name: getattr(flags, name) for name in values}
     changed["space"] = SearchSpace(**_shallow(flags.space))
-    changed["budgets"] = budgets(flags.limits, flags.board) or config.budgets
+    changed["budgets"] = budgets(flags.limits, flags.board, flags.reserved_sram_bytes) or config.budgets
     result = Config(**changed)
-    result = dataclasses.replace(  # absolute, so that the run resumes from any folder
+    result = dataclasses.replace(
         result,
+        budgets=tuple(_with_camera(b, flags.limits, native_resolution_px(result)) for b in result.budgets),
+        boards=own_boards(b.board for b in result.budgets),
+        # absolute, so that the run resumes from any folder
         data=dataclasses.replace(result.data, path=_absolute(result.data.path)),
         supernet_from=_absolute(result.supernet_from),
     )
@@ -79,28 +95,41 @@ def _shallow(value: typing.Any) -> dict[str, typing.Any]:
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
 
 
-def budgets(limits: LimitFlags, boards: tuple[str, ...]) -> tuple[Limits, ...]:
+def budgets(limits: LimitFlags, boards: tuple[str, ...], reserved_sram_bytes: int | None = None) -> tuple[Limits, ...]:
     """One Limits per value or board, () when none is given; UserError when the counts do not match.
 
-    A board gives its SRAM and flash; a --limits flag given beside it takes the place of the board's figure.
+    A board gives its SRAM less the reserve, and its flash; a --limits flag given beside it takes the place of that.
     """
-    given = {name: values for name, values in _shallow(limits).items() if values}
+    given = {name: values for name, values in _shallow(limits).items() if values and isinstance(values, tuple)}
     counts = {f"--limits.{name.replace('_', '-')}": len(values) for name, values in given.items()}
     if boards:
         counts["--board"] = len(boards)
+    elif reserved_sram_bytes is not None:
+        raise UserError(
+            f"--reserved-sram-bytes = {reserved_sram_bytes}: give a --board with it; nothing is reserved of "
+            "--limits.sram-bytes, which is what the network may use"
+        )
     count = max(counts.values(), default=0)
     if any(n not in (1, count) for n in counts.values()):
         listed = ", ".join(f"{name} has {n}" for name, n in counts.items())
         raise UserError(f"budgets: give each flag once or {count} times: {listed}")
     result = []
     for i in range(count):
-        start = Limits()
-        if boards:
-            from danas_jax.hardware.boards import board, limits_of
-
-            start = limits_of(board(boards[i % len(boards)]))
+        start = limits_of(board(boards[i % len(boards)]), reserved_sram_bytes) if boards else Limits()
         result.append(dataclasses.replace(start, **{name: values[i % len(values)] for name, values in given.items()}))
     return tuple(result)
+
+
+def _with_camera(limits: Limits, flags: LimitFlags, native_px: int) -> Limits:
+    """`limits` with the input pipeline's flags, and the side of the frames that it counts."""
+    counted = limits.count_input_pipeline or flags.count_input_pipeline
+    camera_px = flags.camera_px or limits.camera_px
+    return dataclasses.replace(
+        limits,
+        count_input_pipeline=counted,
+        camera_px=camera_px or (native_px if counted else 0),
+        camera_grey=limits.camera_grey or flags.camera_grey,
+    )
 
 
 def smoke(config: Config) -> Config:

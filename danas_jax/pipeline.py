@@ -11,16 +11,17 @@ import numpy as np
 
 from danas_jax import reuse, run, runtime
 from danas_jax.baselines import baseline_layers
-from danas_jax.config import Config
+from danas_jax.config import Config, native_resolution_px
 from danas_jax.console import Progress, say
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
 from danas_jax.deploy.finalists import Finalist
 from danas_jax.errors import UserError
+from danas_jax.hardware import boards
 from danas_jax.hardware import cost as hardware
 from danas_jax.report.html import write_report
-from danas_jax.report.table import print_table
+from danas_jax.report.table import budget_text, print_table
 from danas_jax.search import archive, runner
 from danas_jax.search.cache import AccuracyCache
 from danas_jax.space import Bounds, DataConfig
@@ -58,17 +59,12 @@ class Run:
         return lambda event: run.append_metrics(self.folder, {"phase": phase, **event})
 
 
-def native_resolution_px(config: Config) -> int:
-    """Side at which pictures are decoded: the highest in use, or what the data settings ask for [px]."""
-    used = *config.space.resolutions_px, *(baseline.resolution_px for baseline in config.baselines)
-    return max(*used, config.data.native_resolution_px)
-
-
 def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     """Run `phases` in order; those already done are skipped. UserError on bad input before anything is computed."""
     folder = Path(run_dir)
     runtime.keep_freed_memory()
     runtime.keep_compiled_programs()
+    boards.remember(config.boards)
     data = open_data(config.data, native_resolution_px(config), config.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
@@ -91,6 +87,9 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
 
 def _feasible_bounds(config: Config, num_classes: int) -> Bounds:
     """Gene bounds after dropping what no budget can hold; UserError when nothing fits one of the budgets."""
+    for limits in config.budgets:
+        reserve = boards.reserve_text(limits)
+        say(f"budget: {budget_text(dataclasses.asdict(limits))}{f' ({reserve})' if reserve else ''}")
     problems = [
         f"budgets[{i}]: nothing fits: {need}"
         for i, limits in enumerate(config.budgets)

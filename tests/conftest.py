@@ -8,6 +8,7 @@ import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["DANAS_BOARDS"] = os.devnull  # no boards of the person who runs the tests
 
 
 def _compile_cache() -> str:

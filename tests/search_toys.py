@@ -31,6 +31,8 @@ def toy_costs(space: SearchSpace):
             "arena_device_bytes": arena,
             "arena_host_bytes": arena + 200,
             "flash_bytes": flash,
+            "input_px": px,
+            "input_channels": 1 + 2 * genes[:, 1],
             "latency_ms": macs / (4e4 if board == "big" else 1e4),
         }
 

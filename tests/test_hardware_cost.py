@@ -1,8 +1,7 @@
-"""Boards, latency lines, costs of populations, budgets: fits, violation, smallest need, pruning."""
+"""Latency lines, costs of populations, budgets: fits, violation, smallest need, pruning."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
-from danas_jax.hardware import boards, latency
+from danas_jax.hardware import latency
 from danas_jax.hardware.cost import COST_KEYS, cost, fits, prune, smallest_need, space_costs, violation
 from danas_jax.layers import LayerBuilder
 from danas_jax.spaces import mobilenetv2_tiny, quickstart
@@ -20,59 +19,6 @@ SPACE = quickstart()
 
 def population(count=20):
     return SPACE.sample(np.random.default_rng(0), count)
-
-
-def test_boards_are_the_nine_of_the_data_sheets():
-    table = boards.load_boards()
-    sizes = {name: (b.clock_hz // 10**6, b.sram_bytes // 1024, b.flash_bytes // 1024) for name, b in table.items()}
-    assert sizes == {
-        "nano33ble": (64, 256, 1024),
-        "rp2040": (133, 264, 2048),
-        "esp32s3": (240, 512, 8192),
-        "stm32l010rb": (32, 20, 128),
-        "stm32l412kb": (80, 40, 128),
-        "stm32f412": (100, 256, 1024),
-        "stm32f746": (216, 320, 1024),
-        "stm32h743": (480, 512, 2048),
-        "stm32h7b3": (280, 1400, 2048),
-    }
-    assert all(b.reserved_sram_bytes == 4096 and len(b.source) > 20 for b in table.values())
-
-
-def test_unknown_board_suggests_near_misses():
-    with pytest.raises(UserError, match=r"stm32f764.*did you mean .*stm32f746"):
-        boards.board("stm32f764")
-    with pytest.raises(UserError, match=r"known boards: .*nano33ble"):
-        boards.board("qqq")
-    with pytest.raises(UserError, match="known boards"):
-        boards.board("")
-    assert boards.board("STM32F746").name == "stm32f746"
-
-
-def test_limits_of_board():
-    limits = boards.limits_of(boards.board("stm32l412kb"))
-    assert limits == Limits(sram_bytes=36 * 1024, flash_bytes=128 * 1024, board="stm32l412kb")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("sram_bytes = 1", "sram_bytes = -1"), "board b: sram_bytes = -1"),
-        (("sram_bytes = 1", "sram_bytes = true"), "sram_bytes = True"),
-        (("sram_bytes = 1", "sram = 1"), r"missing fields \['sram_bytes'\], unknown fields \['sram'\]"),
-        (('core = "x"', "core = 3"), "core = 3: give text"),
-        (("[b]", "[b"), "mine.toml: not TOML"),
-        (("[b]", "b = 1\n[c]"), "board b: missing"),
-    ],
-)
-def test_board_files_are_checked(change, message):
-    text = (
-        '[b]\ntitle = "t"\ncore = "x"\nclock_hz = 1\nsram_bytes = 1\nflash_bytes = 1\n'
-        'reserved_sram_bytes = 0\nsource = "s"\n'
-    )
-    assert boards.parse_boards(text, "mine.toml")["b"].sram_bytes == 1
-    with pytest.raises(UserError, match=message):
-        boards.parse_boards(text.replace(*change), "mine.toml")
 
 
 def test_latency_lines():
@@ -200,8 +146,3 @@ def test_prune_counts_a_block_with_its_depth():
     dropped = prune(space, [Limits(macs=macs["s3.b2.kernel"] - 1)], 2)[2]
     assert "s3.b2.kernel = 5" in dropped
     assert "s3.depth = 3" not in dropped
-
-
-def test_boards_and_limits_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        boards.board("rp2040").sram_bytes = 1

@@ -1,5 +1,6 @@
 """The whole job: what it leaves, who reads which pictures, and what bad input gets."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 from pipeline_toys import WITH_BASELINE, config_file
 
 from danas_jax import cli, pipeline
+from danas_jax.config import Limits
 from danas_jax.data import synthetic
 from danas_jax.deploy import finalists as deploy_finalists
 from danas_jax.deploy.verify import measure_arena, run_tflm
@@ -19,7 +21,7 @@ SUMMARY = {
 }
 FINALIST = {
     *("id", "name", "kind", "genes", "data", "arch", "budget", "predicted", "measured", "accuracy", "files"),
-    "retrain_image_views",
+    *("retrain_image_views", "on_board"),
 }
 ACCURACY = {"search", "float_validation", "int8_validation", "int8_test", "int8_test_interval"}
 PHASES = ("train", "search", "retrain", "export")
@@ -70,6 +72,7 @@ def check_summary(folder: Path) -> dict:
         assert set(finalist["accuracy"]) == ACCURACY
         assert set(finalist["data"]) == {"resolution_px", "colour"}
         assert set(finalist["predicted"]) == set(COST_KEYS)
+        assert finalist["on_board"] == {"input_pipeline_bytes": 0, "input_pipeline_ms": 0.0, "energy_mj": None}
         assert set(finalist["measured"]) == {"arena_bytes", "file_bytes"}
         assert set(finalist["files"]) == {"tflite", "header", "manifest"}
         assert all((folder / path).is_file() for path in finalist["files"].values())
@@ -90,7 +93,7 @@ def check_file(folder: Path, finalist: dict) -> None:
     images = np.zeros((1, *manifest["input"]["shape"][1:]), np.uint8)
     assert run_tflm(tflite, images, measured["arena_bytes"]).shape == (1, len(manifest["classes"]))
     if finalist["budget"]:
-        assert set(finalist["budget"]) == {"sram_bytes", "flash_bytes", "macs", "latency_ms", "board"}
+        assert set(finalist["budget"]) == {field.name for field in dataclasses.fields(Limits)}
         needs = max(measured["arena_bytes"], predicted["arena_device_bytes"])
         assert needs <= (finalist["budget"]["sram_bytes"] or needs)
         assert predicted["macs"] <= (finalist["budget"]["macs"] or predicted["macs"])

@@ -1,5 +1,6 @@
 """The README's commands, run as they stand but for --smoke and the reader's own folders."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -40,10 +41,11 @@ def workplace(tmp_path_factory):
     """A folder with the README's config file, pictures, and the run that `make run` makes."""
     folder = tmp_path_factory.mktemp("readme")
     for kind, text in BLOCKS:
-        if kind == "python":
-            (folder / re.match(r"# (\S+\.py)\n", text).group(1)).write_text(text)
+        if kind in ("python", "toml"):
+            (folder / re.match(r"# (\S+\.(?:py|toml))\n", text).group(1)).write_text(text)
     pictures(folder / "pictures")
     danas(folder, "danas run quickstart")
+    danas(folder, "danas boards add my_board.toml")  # the lines below may run in any order
     return folder
 
 
@@ -55,7 +57,10 @@ def danas(folder, line):
         words.append("--smoke")
     code = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from danas_jax.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SMOKE_SECONDS, check=False)
+    env = {**os.environ, "DANAS_BOARDS": str(folder / "boards.toml")}
+    done = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=SMOKE_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -68,7 +73,7 @@ def test_the_command_works(workplace, line):
 def test_the_readme_shows_every_kind_of_command():
     commands = readme_commands()
     assert len(commands) >= 7
-    assert {"run", "predict", "report"} <= {line.split()[1] for line in commands}
+    assert {"run", "predict", "report", "boards"} <= {line.split()[1] for line in commands}
 
 
 def test_the_files_it_names_exist():

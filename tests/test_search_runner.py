@@ -153,6 +153,8 @@ def test_an_impossible_budget_names_the_smallest_need():
 
     with pytest.raises(UserError, match=r"budgets\[1\].*needs sram_bytes = 1736, the limit is 1024"):
         go(budgets=(BUDGETS[0], Limits(sram_bytes=1024)), evaluate=never)
+    with pytest.raises(UserError, match=f"needs sram_bytes = {1736 + 64 * 64 * 3 + 4 * 32 * 3}, the limit is 1024"):
+        go(budgets=(Limits(sram_bytes=1024, count_input_pipeline=True, camera_px=64),), evaluate=never)
 
 
 def test_every_budget_is_held_on_its_own_board():

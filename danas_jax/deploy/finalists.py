@@ -19,6 +19,7 @@ from danas_jax.data.dataset import Split
 from danas_jax.deploy.export import FILES, export, test_answers
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.hardware.cost import cost
+from danas_jax.hardware.input_pipeline import on_board
 from danas_jax.layers import LayerSpec
 from danas_jax.metrics import bootstrap_interval, paired_bootstrap
 from danas_jax.search.archive import Candidate
@@ -130,6 +131,7 @@ def summary_entry(run_dir: Path, finalist: Finalist, config: Config, exported: d
         "arch": described["arch"],
         "budget": None if finalist.budget is None else dataclasses.asdict(finalist.budget),
         "predicted": _predicted(finalist),
+        "on_board": on_board(_predicted(finalist), finalist.budget or Limits()),
         "measured": exported["measured"],
         "accuracy": {
             "search": None if finalist.candidate is None else finalist.candidate.accuracy_full,

@@ -1,29 +1,23 @@
-"""The boards of `boards.toml`: what a microcontroller has, and the limits that follow from it."""
+"""Boards: those of `boards.toml` and the user's own; what a microcontroller has, and the limits that follow from it."""
 
 from __future__ import annotations
 
 import difflib
+import math
+import os
+import re
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import MISSING, fields
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
-from danas_jax.config import Limits
+from danas_jax.config import Board, Limits
 from danas_jax.errors import UserError
 
-
-@dataclass(frozen=True)
-class Board:
-    """One microcontroller board; sizes in bytes (1 kB = 1,024 B), `source` says where the figures are from."""
-
-    name: str
-    title: str
-    core: str  # "cortex-m7", "cortex-m4f", "cortex-m0plus", "xtensa-lx7"
-    clock_hz: int
-    sram_bytes: int
-    flash_bytes: int
-    reserved_sram_bytes: int  # kept for stack and application
-    source: str
+_LOWEST = {"clock_hz": 1, "sram_bytes": 1, "flash_bytes": 1, "reserved_sram_bytes": 0}
+_of_this_run: dict[str, Board] = {}
 
 
 def parse_boards(text: str, where: str) -> dict[str, Board]:
@@ -32,44 +26,150 @@ def parse_boards(text: str, where: str) -> dict[str, Board]:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from None
-    types = {f.name: int if f.name.endswith(("_hz", "_bytes")) else str for f in fields(Board)}
-    del types["name"]
+    known = {f.name: f.default is MISSING for f in fields(Board) if f.name != "name"}
     boards = {}
     for name, table in tables.items():
-        if not isinstance(table, dict) or set(table) != set(types):
-            have = set(table) if isinstance(table, dict) else set()
-            missing, unknown = sorted(set(types) - have), sorted(have - set(types))
+        have = set(table) if isinstance(table, dict) else set()
+        missing = [key for key, required in known.items() if required and key not in have]
+        unknown = sorted(have - set(known))
+        if missing or unknown:
             raise UserError(f"{where}: board {name}: missing fields {missing}, unknown fields {unknown}")
-        for key, kind in types.items():
-            value = table[key]
-            # bool is an int in Python, never a size here
-            if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and value < 0):
-                right = "an integer, 0 or more" if kind is int else "text"
-                raise UserError(f"{where}: board {name}: {key} = {value!r}: give {right}")
         boards[name] = Board(name, **table)
+        check(boards[name], where)
     return boards
 
 
+def check(board: Board, where: str) -> None:
+    """UserError naming `where`, the board and the field, where a board's figures cannot be."""
+    values = {f.name: getattr(board, f.name) for f in fields(Board)}
+    if not values["active_power_source"] and values["active_power_mw"] is None:  # not known
+        del values["active_power_source"], values["active_power_mw"]
+    problems = [
+        f"{key} = {value!r}: {problem}" for key, value in values.items() if (problem := _field_problem(key, value))
+    ]
+    if not problems and board.reserved_sram_bytes >= board.sram_bytes:
+        problems = [f"reserved_sram_bytes = {board.reserved_sram_bytes}: give less than its SRAM, {board.sram_bytes}"]
+    if problems:
+        raise UserError(f"{where}: board {board.name}: {'; '.join(problems)}")
+
+
+def _field_problem(key: str, value: object) -> str | None:
+    """What would be right for a field's value, None when it is."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)  # True is an int in Python, never a size
+    if key in _LOWEST:
+        right = number and isinstance(value, int) and value >= _LOWEST[key]
+        return None if right else f"give an integer, {_LOWEST[key]} or more"
+    if key == "active_power_mw":
+        right = number and 0 < value < math.inf
+        return None if right else "give a positive number, together with active_power_source"
+    if key == "name":
+        right = isinstance(value, str) and re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value)
+        return None if right else "give small letters, digits, - and _ only"
+    if isinstance(value, str) and value.strip():
+        return None
+    return "give text" + (", together with active_power_mw" if key == "active_power_source" else "")
+
+
 @cache
-def load_boards() -> dict[str, Board]:
+def shipped_boards() -> dict[str, Board]:
     """The boards shipped with the package, by name."""
     text = (resources.files("danas_jax.hardware") / "boards.toml").read_text(encoding="utf-8")
     return parse_boards(text, "boards.toml")
 
 
+def user_boards_path() -> Path:
+    """The user's own boards file: $DANAS_BOARDS, else danas/boards.toml in $XDG_CONFIG_HOME (~/.config)."""
+    if named := os.environ.get("DANAS_BOARDS"):
+        return Path(named)
+    folder = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(folder) if folder else Path.home() / ".config") / "danas" / "boards.toml"
+
+
+def user_boards() -> dict[str, Board]:
+    """The user's own boards, {} where there is no file; UserError that says how to mend a damaged one."""
+    path = user_boards_path()
+    mend = "mend that file, or remove it and add your boards again"
+    try:
+        boards = parse_boards(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {mend}") from error
+    except UserError as error:
+        raise UserError(f"{error}; {mend}") from None
+    refuse_shipped(boards, str(path))
+    return boards
+
+
+def refuse_shipped(names: Iterable[str], where: str) -> None:
+    """UserError when one of `names` is a shipped board's: published figures are scaled from those."""
+    if taken := sorted(set(names) & set(shipped_boards())):
+        raise UserError(f"{where}: board {taken[0]}: a shipped board has this name, give yours another")
+
+
+def remember(boards: Iterable[Board]) -> None:
+    """Know the boards that a run's config carries, in place of those remembered before.
+
+    They go before the user's file, which may have changed since the run began, or be on another machine.
+    """
+    _of_this_run.clear()
+    _of_this_run.update((board.name, board) for board in boards)
+    refuse_shipped(_of_this_run, "boards")
+    for known in _of_this_run.values():
+        check(known, "boards")
+
+
+def load_boards() -> dict[str, Board]:
+    """The shipped boards and the user's own, by name; UserError where the user's file is damaged."""
+    return {**shipped_boards(), **user_boards()}
+
+
 def board(name: str) -> Board:
-    """The board called `name` (any case); UserError with the near misses for an unknown name."""
-    boards = load_boards()
+    """The board called `name` (any case); UserError with the near misses for an unknown name.
+
+    The user's file is read only for a board found nowhere else.
+    """
     key = name.lower()
+    for known in (shipped_boards(), _of_this_run):
+        if key in known:
+            return known[key]
+    boards = load_boards()
     if key in boards:
         return boards[key]
     near = difflib.get_close_matches(key, boards, n=3, cutoff=0.5) or [b for b in boards if key and key in b]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(boards)}"
-    raise UserError(f"board = {name!r} is not known; {hint}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(boards)};"
+    raise UserError(f"board = {name!r} is not known; {hint} `danas boards add FILE.toml` adds your own")
 
 
-def limits_of(board: Board) -> Limits:
-    """What a network may use on `board`: SRAM less the reserve, all flash [B]; no limit on MACs or latency."""
-    return Limits(
-        sram_bytes=board.sram_bytes - board.reserved_sram_bytes, flash_bytes=board.flash_bytes, board=board.name
-    )
+def own_boards(names: Iterable[str]) -> tuple[Board, ...]:
+    """Those of `names` that are not shipped, each once; "" is no board. UserError for an unknown name."""
+    found = {known.name: known for known in map(board, filter(None, names)) if known.name not in shipped_boards()}
+    return tuple(found.values())
+
+
+def limits_of(board: Board, reserved_sram_bytes: int | None = None) -> Limits:
+    """What a network may use on `board`: SRAM less the reserve, all flash [B]; no limit on MACs or latency.
+
+    `reserved_sram_bytes` takes the place of the board's reserve; UserError when it leaves nothing.
+    """
+    reserve = board.reserved_sram_bytes if reserved_sram_bytes is None else reserved_sram_bytes
+    if not 0 <= reserve < board.sram_bytes:
+        raise UserError(
+            f"reserved_sram_bytes = {reserve}: give 0 up to below the {board.sram_bytes} bytes of SRAM of {board.name}"
+        )
+    return Limits(sram_bytes=board.sram_bytes - reserve, flash_bytes=board.flash_bytes, board=board.name)
+
+
+def reserve_text(limits: Limits) -> str:
+    """What the board of `limits` has beyond its sram_bytes, "" where that is nothing or not known."""
+    if not limits.board or limits.sram_bytes is None:
+        return ""
+    total = board(limits.board).sram_bytes
+    rest = total - limits.sram_bytes
+    return f"{rest / 1024:g} kB reserved of the board's {total / 1024:g} kB SRAM" if rest > 0 else ""
+
+
+def energy_mj(board_name: str, latency_ms: float) -> float | None:
+    """Energy of one inference on a board, its power times the time [mJ]; None without a known power, or for ""."""
+    power_mw = board(board_name).active_power_mw if board_name else None
+    return None if power_mw is None else power_mw * latency_ms / 1000

@@ -9,7 +9,7 @@ import numpy as np
 
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
-from danas_jax.hardware import flash, latency, memory, tflm
+from danas_jax.hardware import flash, input_pipeline, latency, memory, tflm
 from danas_jax.layers import LayerSpec, total_macs, total_params
 from danas_jax.space import SearchSpace
 
@@ -21,6 +21,8 @@ COST_KEYS = (
     "arena_host_bytes",
     "file_bytes",
     "flash_bytes",
+    "input_px",
+    "input_channels",
     "latency_ms",
 )
 # Limits field -> the costs that it bounds. A network has to fit the board by the derived figure and this host by the
@@ -51,6 +53,8 @@ def cost(layers: Sequence[LayerSpec], board_name: str = "") -> dict[str, int | f
         "arena_host_bytes": host,
         "file_bytes": file,
         "flash_bytes": flash.flash_bytes(file),
+        "input_px": layers[0].in_shape[0],
+        "input_channels": layers[0].in_shape[2],
         "latency_ms": latency.latency_ms(macs, board_name),
     }
 
@@ -80,21 +84,31 @@ def space_costs(space: SearchSpace, genes: np.ndarray, num_classes: int, board_n
     return costs | {"latency_ms": latency.latency_ms(costs["macs"], board_name)}
 
 
+def needed(costs: Mapping[str, np.ndarray | float], limits: Limits) -> dict[str, np.ndarray]:
+    """What each limit is compared with, {field of BOUNDS: float64 [N]}: the largest of its costs.
+
+    A counted input pipeline is added to SRAM and latency. latency_ms must have been computed for the limits' board.
+    """
+    found = {k: np.max([np.asarray(costs[key], np.float64) for key in keys], axis=0) for k, keys in BOUNDS.items()}
+    if limits.count_input_pipeline:
+        beside = input_pipeline.counted(limits, costs["input_px"], costs["input_channels"])
+        found["sram_bytes"], found["latency_ms"] = found["sram_bytes"] + beside[0], found["latency_ms"] + beside[1]
+    return found
+
+
 def violation(costs: Mapping[str, np.ndarray | float], limits: Limits) -> np.ndarray:
     """Sum of relative excesses over the limits, float64 [N] (a scalar array for the costs of one network); 0 = fits.
 
-    `sram_bytes` binds the larger of the two arenas; a limit of None binds nothing. latency_ms must have been computed
-    for the limits' board.
+    `sram_bytes` binds the larger of the two arenas; a limit of None binds nothing (see `needed`).
     """
     total = np.zeros(np.shape(costs["macs"]))
-    for field, keys in BOUNDS.items():
+    for field, need in needed(costs, limits).items():
         limit = getattr(limits, field)
         if limit is None:
             continue
         if limit <= 0:
             raise UserError(f"limits.{field} = {limit}: give a positive number or leave it out")
-        worst = np.max([np.asarray(costs[key], np.float64) for key in keys], axis=0)
-        total = total + np.maximum(worst / limit - 1.0, 0.0)
+        total = total + np.maximum(need / limit - 1.0, 0.0)
     return total
 
 
@@ -148,7 +162,7 @@ def smallest_need(space: SearchSpace, num_classes: int, limits: Limits) -> str |
     costs = space_costs(space, np.array(rows), num_classes, limits.board)
     if fits(costs, limits).any():
         return None
-    needs = {field: np.max([costs[key] for key in keys], axis=0) for field, keys in BOUNDS.items()}
+    needs = needed(costs, limits)
     bound = {field: getattr(limits, field) for field in BOUNDS if getattr(limits, field) is not None}
     over = {field: needs[field].min() for field, limit in bound.items() if needs[field].min() > limit}
     together = ""

@@ -51,6 +51,9 @@ def budget_text(budget: dict[str, Any] | None) -> str:
         parts.append(f"{budget['macs'] / 1e6:g} M MACs")
     if budget.get("latency_ms") is not None:
         parts.append(f"{budget['latency_ms']:g} ms")
+    if budget.get("count_input_pipeline"):
+        grey = "grey or colour" if budget["camera_grey"] else "colour"
+        parts.append(f"input pipeline from {budget['camera_px']} px {grey} counted")
     return ", ".join(parts) or "no limits"
 
 

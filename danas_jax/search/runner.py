@@ -16,7 +16,7 @@ import numpy as np
 
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
-from danas_jax.hardware.cost import BOUNDS
+from danas_jax.hardware.cost import BOUNDS, needed
 from danas_jax.metrics import hypervolume, pareto_mask
 from danas_jax.search import evolution, feasible, finalists, random_search
 from danas_jax.search.archive import (
@@ -246,11 +246,10 @@ def _refuse_impossible(
         if len(genes):
             continue
         smallest = costs(problem.canonical(problem.lower[None]), limits.board)
-        needs = {field: max(float(smallest[cost][0]) for cost in keys) for field, keys in BOUNDS.items()}
         over = [
-            f"needs {field} = {need:g}, the limit is {limit:g}"
-            for field, need in needs.items()
-            if (limit := getattr(limits, field)) is not None and need > limit
+            f"needs {field} = {need[0]:g}, the limit is {limit:g}"
+            for field, need in needed(smallest, limits).items()
+            if (limit := getattr(limits, field)) is not None and need[0] > limit
         ]
         lines.append(f"budgets[{i}]: nothing fits; the smallest network " + ("; ".join(over) or "is refused"))
     if lines:

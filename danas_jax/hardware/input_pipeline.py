@@ -1,0 +1,114 @@
+"""What it costs to turn a camera's frame into the network's input on the board: bytes and milliseconds.
+
+Counted where `limits.count_input_pipeline` says that the camera hangs on the board. Images only: audio has no figures
+yet.
+
+The arithmetic is that of the deployed view (data/views.py): area resize from S to R px with C channels, then grey where
+a colour frame meets a mono network, then pixel - 128 into the input tensor (which is in the arena already). Streamed:
+
+* Memory: the frame, S S C bytes (8 bits a channel, as the accuracy was measured; a frame in RGB565 would be a third
+  smaller), and one row of int32 sums, 4 R C bytes: an input row ends one output row and begins the next at most.
+  The weight table is constant, 2 (S + R - gcd(S, R)) bytes of flash, below 1 kB for frames up to 256 px: not counted.
+* Operations: T = S + R - gcd(S, R) weights of area_weights(S, R) are not zero (true up to S = 4096 px). Across: S T C
+  multiply-accumulates and S R C shifts; down: T R C and R R C. Grey: 3 and a shift per pixel. R R c subtractions.
+  R = S needs no resize.
+* Time: operations times CYCLES_PER_OPERATION over the clock. That factor is an ESTIMATE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from danas_jax.config import Limits
+from danas_jax.errors import UserError
+from danas_jax.hardware.boards import board, energy_mj
+from danas_jax.hardware.latency import REFERENCE
+from danas_jax.space import CHANNELS
+
+ACCUMULATOR_BYTES = 4  # int32
+# Estimate, not measured on a board: a plain C int8 convolution took 5.5 instructions per multiply-accumulate on an
+# emulated Cortex-M4 (qemu 7.2, mps2-an386: 809 k for 1x1, 24x24x8 to 32), and an instruction takes a cycle or more.
+CYCLES_PER_OPERATION = 6
+
+
+def frame_channels(channels: ArrayLike, camera_grey: bool) -> np.ndarray:
+    """Channels of a frame, int64 [...], for networks that read `channels`: 3, or 1 where both may be grey."""
+    colour = np.asarray(channels) != CHANNELS["mono"]
+    return np.where(colour | (not camera_grey), CHANNELS["rgb"], CHANNELS["mono"])
+
+
+def pipeline_bytes(
+    resolution_px: ArrayLike, channels: ArrayLike, camera_px: int, camera_grey: bool = False
+) -> np.ndarray:
+    """RAM beside the tensor arena, int64 [...]: the frame and the resize's sums [B]; arguments broadcast.
+
+    Raises UserError when a network's input is larger than the frame.
+    """
+    size = _shrinking(resolution_px, camera_px)
+    read = frame_channels(channels, camera_grey)
+    sums = np.where(size < camera_px, ACCUMULATOR_BYTES * size * read, 0)
+    return camera_px * camera_px * read + sums
+
+
+def pipeline_operations(
+    resolution_px: ArrayLike, channels: ArrayLike, camera_px: int, camera_grey: bool = False
+) -> np.ndarray:
+    """Multiply-accumulates, shifts and subtractions of one frame, int64 [...]; arguments broadcast.
+
+    Raises UserError when a network's input is larger than the frame.
+    """
+    size, channels = _shrinking(resolution_px, camera_px), np.asarray(channels)
+    read = frame_channels(channels, camera_grey)
+    taps = camera_px + size - np.gcd(camera_px, size)
+    across, down = camera_px * (taps + size), size * (taps + size)
+    resize = np.where(size < camera_px, (across + down) * read, 0)
+    grey = np.where(read > channels, 4 * size * size, 0)
+    return resize + grey + size * size * channels
+
+
+def pipeline_ms(
+    resolution_px: ArrayLike,
+    channels: ArrayLike,
+    camera_px: int,
+    camera_grey: bool = False,
+    board_name: str = "",
+) -> np.ndarray:
+    """Time of one frame on a board, float64 [...], an estimate (see the module) [ms]; "" is the reference board.
+
+    Raises UserError for an unknown board or when a network's input is larger than the frame.
+    """
+    operations = pipeline_operations(resolution_px, channels, camera_px, camera_grey)
+    return operations * (1000 * CYCLES_PER_OPERATION / board(board_name or REFERENCE).clock_hz)
+
+
+def counted(limits: Limits, resolution_px: ArrayLike, channels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """(bytes int64 [...], milliseconds float64 [...]) that `limits` count beside the network; 0 where they do not."""
+    if not limits.count_input_pipeline:
+        nothing = np.zeros(np.broadcast_shapes(np.shape(resolution_px), np.shape(channels)), np.int64)
+        return nothing, nothing.astype(np.float64)
+    camera = (limits.camera_px, limits.camera_grey)
+    need_bytes = pipeline_bytes(resolution_px, channels, *camera)
+    return need_bytes, pipeline_ms(resolution_px, channels, *camera, limits.board)
+
+
+def on_board(costs: Mapping[str, int | float], limits: Limits) -> dict[str, int | float | None]:
+    """What the board of `limits` adds to the costs of one network: the counted input pipeline, the energy of both.
+
+    energy_mj is None where the board's power is not known.
+    """
+    need_bytes, need_ms = counted(limits, costs["input_px"], costs["input_channels"])
+    return {
+        "input_pipeline_bytes": int(need_bytes),
+        "input_pipeline_ms": float(need_ms),
+        "energy_mj": energy_mj(limits.board, costs["latency_ms"] + float(need_ms)),
+    }
+
+
+def _shrinking(resolution_px: ArrayLike, camera_px: int) -> np.ndarray:
+    size = np.asarray(resolution_px, np.int64)
+    if np.max(size) > camera_px:
+        raise UserError(f"limits.camera_px = {camera_px}: give at least the network's {np.max(size)} px")
+    return size
