@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from math import prod
+from dataclasses import replace
 
 import deploy_nets
-import flatbuffers
 import numpy as np
 import pytest
+from tflite_files import OP, TYPE, constant, int8, written
 
 from danas_jax.deploy.tflite_writer import random_model, schema, write_tflite
 from danas_jax.errors import UserError
-from danas_jax.hardware import flatbuffer, graph, memory, tflite_reader
+from danas_jax.hardware import flash, flatbuffer, graph, tflite_reader, tflm
 from danas_jax.layers import LayerBuilder, total_macs, total_params
 
-OP, KIND, TYPE = schema.BuiltinOperator, schema.BuiltinOptions, schema.TensorType
 BUILTIN = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "add": "ADD", "avg_pool": "AVERAGE_POOL_2D"}
 BUILTIN["dense"] = "FULLY_CONNECTED"
 SHARED_NAME = "person_teacher_144px.tflite"
@@ -52,10 +51,9 @@ def test_figures_are_those_of_the_layers(layers):
     assert graph.total_macs(net) == total_macs(layers)
     assert graph.params(net) == total_params(layers)
     assert graph.weight_bytes(net) == total_params(layers) + 3 * sum(x.out_shape[2] for x in layers if x.weight_shape)
-    assert graph.activations(net) == memory.tensors(layers)
-    assert graph.live_bytes(net) == memory.live_bytes(layers)
-    assert graph.live_peak_bytes(net) == memory.live_peak_bytes(layers)
     assert net.file_bytes == len(data)
+    # names, shapes, bytes, scales, buffers and the order of everything
+    assert graph.from_layers(layers) == replace(net, file_bytes=flash.file_bytes(net))
     for op, layer in zip(net.operators, layers, strict=True):
         assert (op.name, op.activation) == (BUILTIN[layer.op], layer.activation)
         if layer.op in ("conv", "depthwise"):
@@ -64,46 +62,6 @@ def test_figures_are_those_of_the_layers(layers):
             assert (op.kernel, op.stride, op.padding) == (layer.in_shape[:2], layer.in_shape[:2], "valid")
         else:
             assert (op.kernel, op.stride, op.padding) == ((1, 1), (1, 1), "")
-
-
-# Files of other operators. A tensor is (name, shape, type, data or None); an operator (code, inputs, outputs, options).
-
-
-def written(tensors, operators, inputs=(0,), outputs=(-1,), subgraphs=1, version=3):
-    """The bytes of a file; equal data share one buffer, as converters have it."""
-    stored = [b"", *dict.fromkeys(t[3] for t in tensors if t[3])]
-    table = schema.SubGraphT(
-        tensors=[
-            schema.TensorT(name=n, shape=np.asarray(s, np.int32), type=k, buffer=stored.index(d or b""))
-            for n, s, k, d in tensors
-        ],
-        inputs=np.asarray(inputs, np.int32),
-        outputs=np.asarray([i if i >= 0 else len(tensors) - 1 for i in outputs], np.int32),
-        operators=[
-            schema.OperatorT(
-                opcodeIndex=i,
-                inputs=np.asarray(reads, np.int32),
-                outputs=np.asarray(writes, np.int32),
-                builtinOptionsType=getattr(KIND, type(options).__name__[:-1], 0),
-                builtinOptions=options,
-            )
-            for i, (_, reads, writes, options) in enumerate(operators)
-        ],
-    )
-    codes = [schema.OperatorCodeT(deprecatedBuiltinCode=min(o[0], 127), builtinCode=o[0]) for o in operators]
-    buffers = [schema.BufferT(data=np.frombuffer(d, np.uint8) if d else None) for d in stored]
-    model = schema.ModelT(version=version, operatorCodes=codes, subgraphs=[table] * subgraphs, buffers=buffers)
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
-
-
-def int8(name, *shape):
-    return name, shape, TYPE.INT8, None
-
-
-def constant(name, *shape, kind=TYPE.INT8, element=1):
-    return name, shape, kind, bytes(element * prod(shape))
 
 
 def conv(stride=(1, 1), padding=0):
@@ -119,17 +77,17 @@ def test_other_operators_by_hand():
     net = parse(
         written(
             [
-                ("image", (1, 6, 6, 4), TYPE.UINT8, None),  # 0: 144 B
+                ("image", (1, 6, 6, 4), TYPE.UINT8, None, 1),  # 0: 144 B
                 int8("", 1, 6, 6, 4),  # 1: 144 B
                 constant("pads", 4, 2, kind=TYPE.INT32, element=4),  # 2
                 int8("", 1, 8, 8, 4),  # 3: 256 B
-                constant("k", 6, 3, 5, 2),  # 4: two groups
+                constant("k", 6, 3, 5, 2, scales=6),  # 4: two groups
                 constant("bias", 6, kind=TYPE.INT32, element=4),  # 5
                 int8("c", 1, 6, 2, 6),  # 6: 72 B
                 constant("w", 1, 3, 1, 12),  # 7: depth multiplier 2
                 int8("d", 1, 3, 2, 12),  # 8: 72 B
                 int8("m", 1, 2, 1, 12),  # 9: 24 B
-                ("s", (4,), TYPE.INT32, None),  # 10: 16 B
+                ("s", (4,), TYPE.INT32, None, 0),  # 10: 16 B
                 int8("r", 1, 24),  # 11: 24 B
                 constant("f", 6, 24),  # 12
                 constant("bias2", 6, kind=TYPE.INT32, element=4),  # 13: the data of 5
@@ -160,8 +118,9 @@ def test_other_operators_by_hand():
     assert (ops[3].kernel, ops[3].stride, ops[3].padding, ops[3].activation) == ((3, 1), (2, 1), "same", "relu6")
     assert (ops[4].kernel, ops[4].stride, ops[4].padding) == ((2, 1), (1, 2), "valid")
     assert (ops[3].inputs, ops[8].activation, net.outputs) == ((6, 7, -1), "relu", (9, 15))
-    assert net.tensors[4] == graph.Tensor("k", (6, 3, 5, 2), "int8", 180, 180, net.tensors[4].buffer)
+    assert net.tensors[4] == graph.Tensor("k", (6, 3, 5, 2), "int8", 180, 180, net.tensors[4].buffer, 6)
     assert net.tensors[0].type == "uint8" and net.tensors[0].constant_bytes == 0
+    assert [net.tensors[i].scales for i in (0, 1, 7)] == [1, 0, 0]
 
 
 A, K, C = int8("a", 1, 4, 4, 2), constant("k", 3, 1, 1, 2), int8("c", 1, 4, 4, 3)
@@ -195,13 +154,16 @@ def test_the_small_file_is_right():
         ([A, K, C], [(OP.CONV_2D, [0, 1], [2], conv((0, 1)))], {}, "must be positive"),
         ([A, K, C], [(OP.CONV_2D, [0, 1], [2], conv(padding=5))], {}, "padding 5"),
         ([A, K, C], [(OP.RESHAPE, [0], [1], None)], {}, "writes a constant"),
+        ([A, K, C], [(OP.RESHAPE, [], [2], None)], {}, r"its inputs are \[\], it needs 1"),
+        ([A, K, C], [(OP.MEAN, [0, -1], [2], None)], {}, r"its inputs are \[0, -1\], it needs 2"),
+        ([int8("a", 0), int8("b", 0)], [(OP.SOFTMAX, [0], [1], None)], {}, "is empty"),
         ([A, constant("k", 3, 1, 1, 2, kind=TYPE.FLOAT32, element=4), C], [CONV], {}, "float32"),
         ([A, constant("k", 3, 1, 1, 2, element=2), C], [CONV], {}, r"tensor 1: 12 B of data, 6 B"),
         ([A, constant("k", 4, 1, 1, 2), C], [CONV], {}, "do not fit"),
         ([A, constant("k", 3, 2), C], [CONV], {}, "do not fit"),
         ([A, constant("k", 3, 1, 1, 0), C], [CONV], {}, "do not fit"),
-        ([A, K, ("c", (1, -1, 4, 3), TYPE.INT8, None)], [CONV], {}, "known size"),
-        ([A, K, ("c", (1, 4, 4, 3), TYPE.INT4, None)], [CONV], {}, "tensor 2: tensor type 17"),
+        ([A, K, ("c", (1, -1, 4, 3), TYPE.INT8, None, 0)], [CONV], {}, "known size"),
+        ([A, K, ("c", (1, 4, 4, 3), TYPE.INT4, None, 0)], [CONV], {}, "tensor 2: tensor type 17"),
     ],
 )
 def test_what_is_not_read_is_named(tensors, operators, more, message):
@@ -235,7 +197,8 @@ def graph_or_user_error(data):
     if net is None:
         assert said.startswith("some.tflite: ")
         return 0
-    assert min(graph.total_macs(net), graph.params(net), graph.weight_bytes(net), graph.live_peak_bytes(net)) >= 0
+    figures = graph.total_macs(net), graph.params(net), graph.weight_bytes(net), graph.live_peak_bytes(net)
+    assert min(*figures, *tflm.arenas(net)) >= 0
     return 1
 
 

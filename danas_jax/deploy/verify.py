@@ -100,25 +100,27 @@ def run_tflm(tflite: bytes, images: np.ndarray, arena_bytes: int | None = None) 
     return logits
 
 
-def measure_arena(tflite: bytes) -> dict[str, int]:
-    """What TFLM needs on this 64-bit host [B]: `arena_bytes` (a size it really runs in), `head_bytes`, `tail_bytes`.
+def reported(tflite: bytes, arena_bytes: int | None = None) -> dict[str, int]:
+    """What TFLM reports once the network is loaded on this 64-bit host [B]: `total`, `head`, `tail`.
 
-    Head: activations and scratch. Tail: what lives as long as the interpreter. The arena exceeds their sum by the
-    alignment that TFLM loses between them. VerificationError when the file does not run.
+    Head: activations and scratch. Tail: what lives as long as the interpreter. The total exceeds their sum by the
+    alignment that TFLM loses between them. VerificationError when the file does not load in `arena_bytes` (None: an
+    ample one).
     """
-    interpreter = _interpreter(tflite, _roomy_arena(tflite))
-    shape = interpreter.get_input_details(0)["shape"][1:]
-    blank = np.zeros((1, *shape), np.uint8)
-
-    def allocations() -> None:
-        interpreter.set_input(blank.astype(np.int8), 0)
-        interpreter.invoke()
-        interpreter.print_allocations()
-
-    error, text = _silenced(allocations)
+    interpreter = _interpreter(tflite, _roomy_arena(tflite) if arena_bytes is None else arena_bytes)
+    error, text = _silenced(interpreter.print_allocations)
     sizes = {name: int(size) for name, size in re.findall(r"Arena allocation (total|head|tail) (\d+) bytes", text)}
     if isinstance(error, Exception) or len(sizes) != 3:
         raise VerificationError(f"TFLM stopped: {error} {text.strip()}")
+    return sizes
+
+
+def measure_arena(tflite: bytes) -> dict[str, int]:
+    """What TFLM needs on this 64-bit host [B]: `arena_bytes` (a size it really runs in), `head_bytes`, `tail_bytes`.
+
+    Head and tail as in `reported`. VerificationError when the file does not run.
+    """
+    sizes, blank = reported(tflite), np.zeros((1, *shapes(tflite)[0][1:]), np.uint8)
     fails, step = -(-sizes["total"] // ALIGNMENT) * ALIGNMENT - ALIGNMENT, ALIGNMENT
     while not _runs_in(tflite, blank, fails + step):  # a toy graph needs far more while TFLM prepares than it reports
         fails, step = fails + step, 2 * step

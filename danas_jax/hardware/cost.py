@@ -9,8 +9,8 @@ import numpy as np
 
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
-from danas_jax.hardware import flash, input_pipeline, latency, memory, tflm
-from danas_jax.layers import LayerSpec, total_macs, total_params
+from danas_jax.hardware import flash, graph, input_pipeline, latency, tflm
+from danas_jax.layers import LayerSpec
 from danas_jax.space import SearchSpace
 
 COST_KEYS = (
@@ -40,19 +40,18 @@ NAMES = {"sram_bytes": "SRAM", "flash_bytes": "flash", "macs": "MACs", "latency_
 def cost(layers: Sequence[LayerSpec], board_name: str = "") -> dict[str, int | float]:
     """Every figure of one network, keys as in docs/design.md: bytes, MACs and milliseconds (on `board_name`).
 
-    Raises UserError for an unknown board or a network that cannot be (see `memory.tensors`).
+    Raises UserError for an unknown board or a network that cannot be (see `graph.from_layers`).
     """
-    layers = tuple(layers)
-    macs, file = total_macs(layers), flash.file_bytes(layers)
-    device, host = tflm.arenas(layers)
+    net = graph.from_layers(layers)
+    macs, (device, host) = graph.total_macs(net), tflm.arenas(net)
     return {
         "macs": macs,
-        "params": total_params(layers),
-        "peak_sram_bytes": memory.live_peak_bytes(layers),
+        "params": graph.params(net),
+        "peak_sram_bytes": graph.live_peak_bytes(net),
         "arena_device_bytes": device,
         "arena_host_bytes": host,
-        "file_bytes": file,
-        "flash_bytes": flash.flash_bytes(file),
+        "file_bytes": net.file_bytes,
+        "flash_bytes": flash.flash_bytes(net.file_bytes),
         "input_px": layers[0].in_shape[0],
         "input_channels": layers[0].in_shape[2],
         "latency_ms": latency.latency_ms(macs, board_name),

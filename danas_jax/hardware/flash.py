@@ -1,20 +1,26 @@
 """Flash: the size of the .tflite file that `danas_jax.deploy.tflite_writer` writes, and of file plus runtime code.
 
-The bulk of a file is exact by construction: weights and biases padded to 16 B, per-channel scales (4 B) and zero points
-(8 B) of kernel and bias, names. What flatbuffers adds (tables, vectors, padding, shared vtables) is a constant per
-operator, fitted to 240 files of the writer: within 0.14 % on `quickstart` and `mobilenetv2_tiny` subnets (0.45 % with
-the allowance for metadata), within 160 B for toy graphs.
+The bulk of a file is exact by construction: weights and biases padded to 16 B, their scales (4 B) and zero points
+(8 B), names. What flatbuffers adds (tables, vectors, padding, shared vtables) is a constant per operator, fitted to 240
+files of the writer: within 0.14 % on `quickstart` and `mobilenetv2_tiny` subnets (0.45 % with the allowance for
+metadata), within 160 B for toy graphs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from typing import TYPE_CHECKING
 
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, INPUT, LayerSpec
+if TYPE_CHECKING:
+    from danas_jax.hardware.graph import Graph
 
 FILE_BYTES = 505  # header, root tables, the subgraph, the input tensor and an empty metadata entry
-OPERATOR_BYTES = {CONV: 319, DEPTHWISE: 342, ADD: 130, AVG_POOL: 188, DENSE: 347}  # with its tensors and buffers
+OPERATOR_BYTES = {  # with its tensors and buffers
+    "CONV_2D": 319,
+    "DEPTHWISE_CONV_2D": 342,
+    "ADD": 130,
+    "AVERAGE_POOL_2D": 188,
+    "FULLY_CONNECTED": 347,
+}
 METADATA_BYTES = 256  # allowance for the JSON that the exporter stores in the file
 
 # TFLM's code for these operators. Source: published STM32H743 rows (mit-han-lab/tinyengine README, TFLM @713b6ed),
@@ -26,18 +32,13 @@ def _up(size: int, alignment: int) -> int:
     return -(-size // alignment) * alignment
 
 
-def file_bytes(layers: Sequence[LayerSpec], metadata_bytes: int = METADATA_BYTES) -> int:
-    """Predicted size of the int8 .tflite file whose metadata text has `metadata_bytes` bytes [B]."""
-    total = FILE_BYTES + _up(len(INPUT) + 1, 4) + metadata_bytes
-    for layer in layers:
-        name = len(layer.name) + 1  # zero-terminated, padded to 4
-        total += OPERATOR_BYTES[layer.op] + _up(name, 4)
-        shape = layer.weight_shape
-        if shape:
-            channels = layer.out_shape[2]
-            scales = 1 if layer.op == DENSE else channels  # dense: one scale for the whole kernel
-            total += _up(prod(shape), 16) + _up(4 * channels, 16) + 2 * (4 + 8) * scales
-            total += _up(name + len("/kernel"), 4) + _up(name + len("/bias"), 4)
+def file_bytes(graph: Graph, metadata_bytes: int = METADATA_BYTES) -> int:
+    """Predicted size of the file of a graph made by `graph.from_layers` [B]; its metadata text has `metadata_bytes`."""
+    total = FILE_BYTES + metadata_bytes + sum(OPERATOR_BYTES[op.name] for op in graph.operators)
+    for tensor in graph.tensors:
+        total += _up(len(tensor.name) + 1, 4)  # zero-terminated
+        if tensor.constant_bytes:
+            total += _up(tensor.constant_bytes, 16) + (4 + 8) * tensor.scales
     return total
 
 

@@ -1,8 +1,8 @@
-"""Liveness of the int8 activation tensors: the RAM below which no in-order runtime without in-place operators gets.
+"""Liveness of the activation tensors: the RAM below which no in-order runtime without in-place operators gets.
 
-Rules: the input buffer counts; layers run in list order; a tensor lives from the layer that writes it (the input: from
-layer 0) to the last layer that reads it; a layer's inputs and output live together; the last output lives to the end.
-`lifetimes` and `bytes_per_step` hold these rules for LayerSpec lists and for the graphs of tflite_reader.py.
+Rules: the input buffer counts; steps run in list order; a tensor lives from the step that writes it (an input: from
+step 0) to the last step that reads it; a step's inputs and outputs live together; the outputs live to the end. No step
+works in place: neither does TFLM, whose planner gives RESHAPE and ADD an output of their own (measured on its wheel).
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import prod
 from typing import NamedTuple
 
 from danas_jax.errors import UserError
-from danas_jax.layers import INPUT, LayerSpec
 
 
 class Tensor(NamedTuple):
-    """One activation tensor: int8 bytes, and the first and last layer index during which it lives (inclusive)."""
+    """One tensor in RAM: its bytes, and the first and last step during which it lives (inclusive)."""
 
-    name: str  # name of the layer that writes it, or INPUT
+    name: str
     bytes: int
     first: int
     last: int
@@ -36,9 +34,9 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class LiveSet:
-    """Bytes of all tensors alive while one layer runs, and their names."""
+    """Bytes of all tensors alive while one step runs, and their names."""
 
-    layer: str
+    step: int
     bytes: int
     tensors: tuple[str, ...]
 
@@ -76,36 +74,9 @@ def bytes_per_step(every: Sequence[Tensor], count: int) -> list[int]:
     return list(accumulate(change[:-1]))
 
 
-def tensors(layers: Sequence[LayerSpec]) -> list[Tensor]:
-    """The input and each layer's output in order, with lifetimes.
-
-    Raises UserError for no layers, a name given twice, or an input that no earlier layer writes.
-    """
-    if not layers:
-        raise UserError("a network needs at least one layer")
-    steps = [Step(f"layer {layer.name}", layer.inputs, {layer.name: prod(layer.out_shape)}) for layer in layers]
-    return lifetimes({INPUT: prod(layers[0].in_shape)}, steps, [layers[-1].name])
-
-
-def live_bytes(layers: Sequence[LayerSpec]) -> list[int]:
-    """Bytes alive while each layer runs, one per layer [B]."""
-    return bytes_per_step(tensors(layers), len(layers))
-
-
-def live_peak_bytes(layers: Sequence[LayerSpec]) -> int:
-    """Peak of the live activations, input included [B]."""
-    return max(live_bytes(layers))
-
-
-def breakdown(layers: Sequence[LayerSpec]) -> list[LiveSet]:
-    """What is alive while each layer runs, one LiveSet per layer."""
-    every = tensors(layers)
+def breakdown(every: Sequence[Tensor], count: int) -> list[LiveSet]:
+    """What is alive during each of `count` steps."""
     return [
-        LiveSet(layer.name, total, tuple(t.name for t in every if t.first <= i <= t.last))
-        for i, (layer, total) in enumerate(zip(layers, live_bytes(layers), strict=True))
+        LiveSet(i, total, tuple(t.name for t in every if t.first <= i <= t.last))
+        for i, total in enumerate(bytes_per_step(every, count))
     ]
-
-
-def bottleneck(layers: Sequence[LayerSpec]) -> LiveSet:
-    """The (first) layer at which the peak is reached."""
-    return max(breakdown(layers), key=lambda live: live.bytes)

@@ -44,6 +44,7 @@ OPTIONS = {  # operator -> (BuiltinOptions, id of fused_activation_function)
     "CONCATENATION": (10, 1),
     "ADD": (11, 0),
 }
+INPUTS = {"ADD": 2, "PAD": 2, "MEAN": 2, "STRIDED_SLICE": 4}  # that an operator cannot do without; the others 1
 READ = {*OPTIONS, "QUANTIZE", "PAD", "MEAN", "SHAPE", "STRIDED_SLICE", "PACK", "RESHAPE", "SOFTMAX"}
 # BuiltinOperator by its code, so that an operator that is not read can be named
 NAMES = """
@@ -89,6 +90,13 @@ def _buffer_bytes(buffer: Table) -> int:
     return size
 
 
+def _scales(quantisation: Table | None) -> int:
+    """How many scales a tensor has; 0 where scales or zero points are missing, which TFLM takes for none."""
+    if quantisation is None or not quantisation.vector(3, 8)[1]:
+        return 0
+    return quantisation.vector(2, 4)[1]
+
+
 def _tensor(table: Table, buffers: list[int]) -> Tensor:
     shape, name, buffer = table.integers(0), table.text(3), table.number(2, "I")
     kind, element = _one_of("tensor type", TYPES, table.number(1, "b"))
@@ -99,7 +107,7 @@ def _tensor(table: Table, buffers: list[int]) -> Tensor:
     size = element * prod(shape)
     if buffers[buffer] not in (0, size):
         raise UserError(f"{buffers[buffer]} B of data, {size} B by its shape {list(shape)} and type {kind}")
-    return Tensor(name, shape, kind, size, buffers[buffer], buffer)
+    return Tensor(name, shape, kind, size, buffers[buffer], buffer, _scales(table.table(4)))
 
 
 def _operator_name(code: Table) -> str:
@@ -136,6 +144,9 @@ def _operator(name: str, table: Table, tensors: tuple[Tensor, ...]) -> Operator:
     _check_ids(outputs, tensors)
     if not outputs:
         raise UserError("it has no output")
+    least = INPUTS.get(name, 1)
+    if len(inputs) < least or -1 in inputs[:least]:
+        raise UserError(f"its inputs are {list(inputs)}, it needs {least}")
     if any(tensors[t].constant_bytes for t in outputs):
         raise UserError("it writes a constant")
     kernel, stride, padding, activation = (1, 1), (1, 1), "", "none"
@@ -200,7 +211,8 @@ def _parse(data: bytes) -> Graph:
         raise UserError(f"{len(inputs)} inputs, {len(outputs)} outputs, {len(operators)} operators: none may be 0")
     _check_ids((*inputs, *outputs), tensors)
     graph = Graph(tensors, tuple(operators), inputs, outputs, len(data))
-    activations(graph)  # raises where something is read before it is written
+    if not activations(graph):  # raises as well where something is read before it is written
+        raise UserError("every tensor that the network reads or writes is empty")
     return graph
 
 

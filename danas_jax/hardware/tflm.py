@@ -3,21 +3,26 @@
 Follows tflite-micro: memory_planner/greedy_memory_planner.cc, micro_allocation_info.cc, micro_allocator.cc,
 arena_allocator/single_arena_buffer_allocator.cc, and Init/Prepare of the reference kernels. `HOST` is the tflite-micro
 wheel on x86-64 (checked against its interpreter, byte for byte); `DEVICE` is the same with 32-bit structures and the
-plain instead of the recording allocator (derived, not measured). The reference kernels ask for no scratch buffers for
-these operators in int8; CMSIS-NN's do, and would be further buffers in `buffers`.
+plain instead of the recording allocator (derived, not measured). The planner shares no buffer between an operator's
+input and output. Of the operators read, only MEAN asks the reference kernels for scratch buffers in int8; CMSIS-NN's
+kernels ask for more, which would be further buffers of `_buffers`.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
-from danas_jax.hardware.memory import Tensor, tensors
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, LayerSpec
+import numpy as np
+
+from danas_jax.hardware.graph import Graph, Operator
+from danas_jax.hardware.memory import Tensor
 
 ALIGNMENT = 16  # bytes, of planned buffers and of what kernels allocate (MicroArenaBufferAlignment)
 REQUESTS_PER_NODE = 12  # scratch requests that the head has room for while planning (kMaxScratchBuffersPerOp)
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 class Sizes(NamedTuple):
@@ -27,17 +32,46 @@ class Sizes(NamedTuple):
     fixed: tuple[int, ...]  # allocator, planner, MicroAllocator, builtin-data allocator, SubgraphAllocations
     eval_tensor: int  # TfLiteEvalTensor, one per tensor
     node: int  # NodeAndRegistration, one per operator
-    tensor: int  # TfLiteTensor, for the network's input and its output
-    quantisation: int  # TfLiteAffineQuantization, for the same two
-    builtin: dict[str, int]  # TfLite*Params by op, word-free structures aligned to 4
-    op_data: dict[str, int]  # OpData* by op
+    tensor: int  # TfLiteTensor, for the network's inputs and outputs
+    quantisation: int  # TfLiteAffineQuantization, for the same
+    op_data: dict[str, int]  # OpData* by operator; SHAPE, PACK and RESHAPE have none
     request: int  # ScratchBufferRequest (while planning)
-    allocation_info: int  # AllocationInfo, one per tensor (while planning)
+    allocation_info: int  # AllocationInfo, one per tensor and scratch buffer (while planning)
 
 
-# Measured on the wheel. No builtin structure holds a pointer, so both targets share the sizes. (Compilers that shorten
-# enums, as arm-none-eabi-gcc does, make some of them up to 8 B smaller: the derived figure is the larger one.)
-BUILTIN = {CONV: 28, DEPTHWISE: 28, ADD: 8, AVG_POOL: 40, DENSE: 32}
+# (size, alignment) of TfLite*Params by operator [B], measured on the wheel: structures of 32-bit numbers and bytes, the
+# same on both targets, but for something of 64 bits in FULLY_CONNECTED's. (Compilers that shorten enums, as
+# arm-none-eabi-gcc does, make some of them up to 8 B smaller: the derived figure is the larger one.)
+BUILTIN = {
+    "CONV_2D": (28, 4),
+    "DEPTHWISE_CONV_2D": (28, 4),
+    "ADD": (8, 4),
+    "AVERAGE_POOL_2D": (40, 4),
+    "MAX_POOL_2D": (40, 4),
+    "MEAN": (1, 1),
+    "FULLY_CONNECTED": (32, 8),
+    "RESHAPE": (36, 4),
+    "PAD": (0, 1),
+    "QUANTIZE": (0, 1),
+    "SOFTMAX": (4, 4),
+    "SHAPE": (4, 4),
+    "STRIDED_SLICE": (24, 4),
+    "PACK": (8, 4),
+    "CONCATENATION": (8, 4),
+}
+# Kernels' structures that hold no pointer, the same on both targets; measured on the wheel
+PLAIN = {
+    "ADD": 60,
+    "AVERAGE_POOL_2D": 32,
+    "MAX_POOL_2D": 32,
+    "MEAN": 44,
+    "PAD": 56,
+    "QUANTIZE": 32,
+    "STRIDED_SLICE": 84,
+    "RESHAPE": 0,
+    "SHAPE": 0,
+    "PACK": 0,
+}
 HOST = Sizes(
     word=8,
     fixed=(104, 72, 272, 16, 24),
@@ -45,8 +79,7 @@ HOST = Sizes(
     node=64,
     tensor=64,
     quantisation=24,
-    builtin=BUILTIN,
-    op_data={CONV: 80, DEPTHWISE: 80, ADD: 64, AVG_POOL: 32, DENSE: 72},
+    op_data=PLAIN | {"CONV_2D": 80, "DEPTHWISE_CONV_2D": 80, "FULLY_CONNECTED": 72, "SOFTMAX": 80, "CONCATENATION": 80},
     request=16,
     allocation_info=32,
 )
@@ -57,15 +90,15 @@ DEVICE = Sizes(
     node=32,
     tensor=40,
     quantisation=12,
-    builtin=BUILTIN,
-    op_data={CONV: 56, DEPTHWISE: 56, ADD: 60, AVG_POOL: 32, DENSE: 48},
+    op_data=PLAIN | {"CONV_2D": 56, "DEPTHWISE_CONV_2D": 56, "FULLY_CONNECTED": 48, "SOFTMAX": 56, "CONCATENATION": 24},
     request=12,
     allocation_info=24,
 )
 PLAN_ENTRY = 40  # the planner's own working memory per buffer, all int32 [B]
 
 
-def _up(size: int, alignment: int = ALIGNMENT) -> int:
+def _up(size, alignment: int = ALIGNMENT):
+    """`size` (int or array) rounded up."""
     return -(-size // alignment) * alignment
 
 
@@ -96,84 +129,157 @@ def plan(buffers: Sequence[Tensor]) -> list[int]:
     return offsets
 
 
-def head_bytes(layers: Sequence[LayerSpec]) -> int:
-    """Planned activations: the highest end of a buffer [B]; at least the live peak."""
-    buffers = tensors(layers)
+def _scratch(graph: Graph, op: Operator) -> tuple[int, ...]:
+    """Scratch buffers of one operator [B]: MEAN's int32 sums, its index into the input, its resolved axes."""
+    if op.name != "MEAN":
+        return ()
+    source, axes = (graph.tensors[t].shape for t in op.inputs[:2])
+    return 4 * prod(graph.tensors[op.outputs[0]].shape), 4 * len(source), 4 * prod(axes)
+
+
+def _prepared(op: Operator) -> tuple[int, ...]:
+    """Tensors of which a kernel's Prepare makes temporary TfLiteTensors, those it makes twice twice."""
+    every = (*op.inputs, *op.outputs)
+    if op.name in CONVOLUTIONS:
+        return (*every, *op.inputs[:2], *op.outputs)
+    if op.name == "MEAN":
+        return every + every
+    if op.name == "CONCATENATION":
+        return (*every, op.inputs[0])
+    if op.name == "RESHAPE":
+        return (op.inputs[0], *op.outputs)
+    return () if op.name in ("SHAPE", "PACK") else every
+
+
+def _channels(graph: Graph, op: Operator) -> int:
+    """Elements of the int32 multipliers and of the shifts that a kernel keeps, 0 where it keeps none."""
+    if op.name in CONVOLUTIONS:
+        return graph.tensors[op.outputs[0]].shape[3]
+    scales = graph.tensors[op.inputs[1]].scales if op.name == "FULLY_CONNECTED" else 0
+    return scales if scales > 1 else 0
+
+
+def _buffers(graph: Graph) -> list[Tensor]:
+    """What the planner places, in its order: activations by tensor index, then scratch buffers.
+
+    Tensors that no operator writes or reads are placed as well, at a time of their own.
+    """
+    end = len(graph.operators)
+    scratch = [
+        Tensor(f"scratch of operator {i}", size, i, i)
+        for i, op in enumerate(graph.operators)
+        for size in _scratch(graph, op)
+    ]
+    planned = [
+        graph.lives.get(i) or Tensor(tensor.name, tensor.bytes, end, end)
+        for i, tensor in enumerate(graph.tensors)
+        if tensor.bytes and not tensor.constant_bytes
+    ]
+    return planned + scratch
+
+
+def head_bytes(graph: Graph) -> int:
+    """Planned activations and scratch buffers: the highest end of one [B]; at least the live peak."""
+    buffers = _buffers(graph)
     return max(offset + _up(b.bytes) for offset, b in zip(plan(buffers), buffers, strict=True))
 
 
-def _tensor_count(layers: Sequence[LayerSpec]) -> int:
-    """Tensors of the file: the input, each output, and a kernel and a bias for layers with weights."""
-    return 1 + sum(3 if layer.weight_shape else 1 for layer in layers)
+class Records(NamedTuple):
+    """What TFLM keeps for consecutive operators and borrows while it prepares them; ints, or arrays over networks.
 
-
-def _temporaries(layer: LayerSpec, sizes: Sizes) -> int:
-    """Temporary TfLiteTensors at the end of a kernel's Prepare [B]: in the head, kept until Prepare returns."""
-    record = _up(sizes.tensor + sizes.quantisation + 8, sizes.word)
-    if layer.op not in (CONV, DEPTHWISE):
-        return record * (4 if layer.op == DENSE else len(layer.inputs) + 1)
-    # output, input, kernel; then again input, kernel, bias, output: kernel and bias with a zero point per channel
-    return 4 * record + 3 * (record + 4 * (layer.out_shape[2] - 1) + sizes.word)
-
-
-def _tail_and_working(layers: Sequence[LayerSpec], sizes: Sizes) -> tuple[int, int]:
-    """(persistent bytes, arena needed while preparing): persistent allocations grow down from the arena's end, aligned.
-
-    While it prepares and plans, TFLM keeps its working memory where the activations will be. That is more than the
-    activations need in toy networks, or where a very wide layer meets very small maps.
+    Of operators that follow each other everything adds up but `builtin`, which is rounded as it grows, and the last
+    three; without scratch buffers, `preparing` is the larger of the first ones' `preparing` and the first ones'
+    `channels` plus the others' `preparing`.
     """
-    word, used, working = sizes.word, 0, 0
 
-    def take(size: int, alignment: int) -> None:
-        nonlocal used
-        used = _up(used + size, alignment)
-
-    for size in sizes.fixed:
-        take(size, word)
-    take(sizes.eval_tensor * _tensor_count(layers), word)
-    take(sizes.node * len(layers), word)
-    for layer in layers:
-        take(sizes.builtin[layer.op], 4)
-    for layer in layers:
-        take(sizes.op_data[layer.op], ALIGNMENT)
-    requests = sizes.request * REQUESTS_PER_NODE
-    for layer in layers:
-        if layer.op in (CONV, DEPTHWISE):  # int32 multiplier and shift per output channel
-            take(4 * layer.out_shape[2], ALIGNMENT)
-            take(4 * layer.out_shape[2], ALIGNMENT)
-        working = max(working, used + requests + _temporaries(layer, sizes))
-    records = requests + word + sizes.allocation_info * _tensor_count(layers)
-    working = max(working, used + _up(records) + PLAN_ENTRY * (len(layers) + 1))
-    for _ in ("input", "output"):
-        take(word, ALIGNMENT)  # array of one pointer
-        take(sizes.tensor, word)
-        take(sizes.quantisation, word)
-        take(8, 4)  # zero point: count and value
-    return used, _up(working)
+    tensors: int | np.ndarray  # without the network's inputs
+    operators: int | np.ndarray
+    buffers: int | np.ndarray  # that the planner places, without the network's inputs
+    scratch: int | np.ndarray  # those of them that are scratch buffers
+    builtin: int | np.ndarray  # TfLite*Params [B]
+    op_data: int | np.ndarray  # OpData*, each rounded up [B]
+    channels: int | np.ndarray  # multipliers and shifts, each array rounded up [B]
+    preparing: int | np.ndarray  # most that `channels` so far, scratch requests and a kernel's temporaries take [B]
+    first: int  # OpData* of the first operator that has any [B]
+    ends: tuple[tuple[int, ...], tuple[int, ...]]  # scales of each of the network's inputs, and outputs
 
 
-def _arena_bytes(layers: Sequence[LayerSpec], head: int, sizes: Sizes) -> int:
-    tail, working = _tail_and_working(layers, sizes)
-    return max(head + tail, working)
+def records(graph: Graph, sizes: Sizes) -> Records:
+    """The records of a network, or of a part of one."""
+    builtin = op_data = channels = preparing = scratch = first = 0
+    tensors = graph.tensors
+    temporary = {
+        scales: sizes.tensor + (_up(sizes.quantisation + 4 + 4 * scales, sizes.word) if scales else 0)
+        for scales in {tensor.scales for tensor in tensors}
+    }
+    for op in graph.operators:
+        size, alignment = BUILTIN[op.name]
+        builtin = _up(builtin + size, alignment)
+        size = sizes.op_data[op.name]
+        op_data, first = op_data + _up(size), first or size
+        channels += 2 * _up(4 * _channels(graph, op))
+        borrowed = sum(temporary[tensors[t].scales] for t in _prepared(op) if t >= 0)
+        preparing = max(preparing, channels + sizes.request * scratch + borrowed)
+        scratch += len(_scratch(graph, op))
+    return Records(
+        tensors=len(tensors) - len(graph.inputs),
+        operators=len(graph.operators),
+        buffers=sum(t.bytes > 0 and not t.constant_bytes for t in tensors) - len(graph.inputs) + scratch,
+        scratch=scratch,
+        builtin=builtin,
+        op_data=op_data,
+        channels=channels,
+        preparing=preparing,
+        first=first,
+        ends=(tuple(tensors[t].scales for t in graph.inputs), tuple(tensors[t].scales for t in graph.outputs)),
+    )
 
 
-def arenas(layers: Sequence[LayerSpec]) -> tuple[int, int]:
+def arena_bytes(head, kept: Records, sizes: Sizes):
+    """The arena [B] of a network with `head` planned bytes and these records; int, or [N] where those are arrays.
+
+    Persistent allocations grow down from the arena's end, each aligned. While it prepares and plans, TFLM keeps its
+    working memory where the activations will be. That is more than the activations need in toy networks, or where a
+    very wide layer meets very small maps.
+    """
+    word, used, inputs = sizes.word, 0, len(kept.ends[0])
+    for size in (*sizes.fixed, sizes.eval_tensor * (kept.tensors + inputs), sizes.node * kept.operators):
+        used = _up(used + size, word)
+    used = used + kept.builtin
+    if kept.first:  # it is rounded up together with what lies before it
+        used = _up(used + kept.first) - _up(kept.first) + kept.op_data
+    preparing = used + sizes.request * REQUESTS_PER_NODE + kept.preparing
+    used = _up(used + kept.channels + word * kept.scratch, word)  # a handle per scratch buffer
+    tensors = kept.tensors + inputs + kept.scratch
+    tables = sizes.request * (REQUESTS_PER_NODE + kept.scratch) + word + sizes.allocation_info * tensors
+    planning = _up(used) + _up(tables) + PLAN_ENTRY * (kept.buffers + inputs)
+    for ends in kept.ends:
+        used = _up(used + word * len(ends))  # array of pointers
+        for scales in ends:
+            used = _up(used + sizes.tensor, word)
+            if scales:  # zero points: their count and values
+                used = _up(_up(used + sizes.quantisation, word) + 4 + 4 * scales, 4)
+    return np.maximum(head + used, _up(np.maximum(preparing, planning)))
+
+
+def arenas(graph: Graph) -> tuple[int, int]:
     """(32-bit board, 64-bit host) arena [B]; the plan is made once, both share it."""
-    head = head_bytes(layers)
-    return _arena_bytes(layers, head, DEVICE), _arena_bytes(layers, head, HOST)
+    head = head_bytes(graph)
+    device, host = (int(arena_bytes(head, records(graph, sizes), sizes)) for sizes in (DEVICE, HOST))
+    return device, host
 
 
-def arena_host_bytes(layers: Sequence[LayerSpec]) -> int:
+def arena_host_bytes(graph: Graph) -> int:
     """Smallest arena [B] in which the tflite-micro wheel runs the network on this 64-bit host.
 
     Equals what the interpreter reports, save for toy graphs: they need more while TFLM prepares than it reports after.
     """
-    return arenas(layers)[1]
+    return arenas(graph)[1]
 
 
-def arena_device_bytes(layers: Sequence[LayerSpec]) -> int:
+def arena_device_bytes(graph: Graph) -> int:
     """Arena [B] on a 32-bit board: the same planner with 32-bit structures. Derived, not measured.
 
     Within 1 % below the published rows mcunet-vww0..2 (STM32H743, TFLM @713b6ed, given in whole kB).
     """
-    return arenas(layers)[0]
+    return arenas(graph)[0]
