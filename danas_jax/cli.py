@@ -30,6 +30,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro
        danas report CONFIG [flags]       the table and report/index.html
        danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER [--json]
+       danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
 
@@ -108,6 +109,12 @@ def _command(arguments: list[str]) -> int:
 
         bench(rest)
         return OK
+    if command == "lut":
+        _quiet()
+        from danas_jax.lut import command as lut
+
+        lut.main(rest)
+        return OK
     if command == "boards":
         from danas_jax.hardware.boards_command import boards_command
 
@@ -115,7 +122,7 @@ def _command(arguments: list[str]) -> int:
         return OK
     commands = ("run", *PHASES)
     if command not in commands:
-        near = difflib.get_close_matches(command, (*commands, "predict", "bench", "boards"), n=1)
+        near = difflib.get_close_matches(command, (*commands, "predict", "bench", "boards", "lut"), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
     return _phases(command, PHASES if command == "run" else (command,), rest)

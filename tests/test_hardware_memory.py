@@ -90,7 +90,7 @@ def test_from_layers_names_what_cannot_be():
 def test_file_size_follows_metadata():
     net = graph.from_layers(quickstart().layers(quickstart().min_genes, 2))
     assert flash.file_bytes(net, 1000) - flash.file_bytes(net, 0) == 1000
-    assert flash.flash_bytes(5) == 5 + 107_008
+    assert flash.flash_bytes(5) == 5 + 94_900
 
 
 def test_import_is_light():

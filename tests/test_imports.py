@@ -12,11 +12,11 @@ PACKAGE = Path(__file__).resolve().parent.parent / "danas_jax"
 ORDER = (
     *("errors", "layers", "space", "spaces", "config", "config_io", "run", "reuse", "console", "metrics"),
     *("baselines", "runtime", "data", "supernet", "hardware", "search", "deploy", "report", "pipeline", "overrides"),
-    *("bench", "cli", "__main__"),
+    *("bench", "lut", "cli", "__main__"),
 )
 NO_JAX = {
     *("__init__", "errors", "layers", "space", "spaces", "config", "config_io", "run", "reuse", "console", "metrics"),
-    *("baselines", "hardware", "search", "report", "overrides", "cli", "__main__"),
+    *("baselines", "hardware", "search", "report", "overrides", "lut", "cli", "__main__"),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow"}
 FILES = sorted(PACKAGE.rglob("*.py"))

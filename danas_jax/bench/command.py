@@ -8,8 +8,6 @@ import difflib
 import importlib.metadata
 import importlib.util
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -18,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
+from danas_jax.bench.machine import machine
 from danas_jax.bench.work import Settings, known_spaces, largest_layers, write_work
 from danas_jax.bench.workers import Worker
 from danas_jax.config import TrainSettings
@@ -55,14 +54,7 @@ def bench(arguments: list[str]) -> dict:
     result = {
         "schema_version": SCHEMA_VERSION,
         "part": options.part or "all",
-        "machine": {
-            "platform": platform.platform(),
-            "processor": _processor(),
-            "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "load_average_1m": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-            "python_version": platform.python_version(),
-            "jax_version": importlib.metadata.version("jax"),
-        },
+        "machine": machine() | {"jax_version": importlib.metadata.version("jax")},
         "settings": asdict(settings),
         "max_macs": total_macs(largest_layers(settings)),
     }
@@ -118,14 +110,6 @@ def _find_torch() -> None:
             "--against torch: the baseline benchmarks/torch_baseline.py is in the source tree, not in the installed "
             "package: run it in a checkout after pip install -e '.[bench]'"
         )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _ours(settings: Settings, cache: str) -> Worker:

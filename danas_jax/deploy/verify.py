@@ -79,6 +79,11 @@ def _roomy_arena(tflite: bytes) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
+def load(tflite: bytes) -> runtime.Interpreter:
+    """An interpreter of the file with ample memory; VerificationError with TFLM's own words when it refuses it."""
+    return _interpreter(tflite, _roomy_arena(tflite))
+
+
 def run_tflm(tflite: bytes, images: np.ndarray, arena_bytes: int | None = None) -> np.ndarray:
     """int8 logits [N, classes] of uint8 images [N, R, R, C], by the TFLM interpreter in `arena_bytes` (None: ample).
 
