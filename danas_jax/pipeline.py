@@ -11,7 +11,7 @@ import numpy as np
 
 from danas_jax import reuse, run, runtime
 from danas_jax.baselines import baseline_layers
-from danas_jax.config import Config, native_resolution_px
+from danas_jax.config import Config, Limits, native_resolution_px
 from danas_jax.console import Progress, say
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Data, Split, open_data
@@ -165,6 +165,9 @@ def search_phase(state: Run) -> dict:
         def costs(genes: np.ndarray, board: str) -> dict[str, np.ndarray]:
             return hardware.space_costs(config.space, genes, state.num_classes, board)
 
+        def constraint(genes: np.ndarray, limits: Limits) -> np.ndarray:
+            return hardware.space_violation(config.space, genes, state.num_classes, limits)
+
         def log(event: dict) -> None:
             best = ", ".join(f"{row['best_accuracy']:.3f}" for row in event["budgets"])
             progress.note(
@@ -175,8 +178,8 @@ def search_phase(state: Run) -> dict:
             state.record("search")({"step": event["generation"], "hypervolume": volumes})
 
         found = runner.search(
-            config.space, config.search, config.budgets, costs, hardware.violation, cache.over(evaluate),
-            config.seed, len(slice_), bounds=state.bounds,
+            config.space, config.search, config.budgets, costs, hardware.violation, constraint,
+            cache.over(evaluate), config.seed, len(slice_), bounds=state.bounds,
             save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log,
         )  # fmt: skip
     run.write_json(folder / "pareto.json", archive.to_json(found))

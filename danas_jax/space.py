@@ -229,20 +229,32 @@ class SearchSpace:
         """The network of `genes` [G] as it is retrained, costed and exported."""
         data, arch = self.decode(genes)
         net = LayerBuilder((data.resolution_px, data.resolution_px, data.channels))
-        net.conv("stem", arch.stem_width, kernel=3, stride=2)
-        for s, ((width, blocks), stage) in enumerate(zip(arch.stages, self.stages, strict=True)):
+        self.add_stem(net, arch.stem_width)
+        for s, (width, blocks) in enumerate(arch.stages):
             for b, block in enumerate(blocks):
-                entry, name = net.last, f"s{s}.b{b}"
-                if stage.expansions != (1,):
-                    net.conv(f"{name}.expand", block.expansion * net.shape[2])
-                net.depthwise(f"{name}.depthwise", block.kernel, stage.stride if b == 0 else 1)
-                net.conv(f"{name}.project", width, activate=False)
-                if b > 0:
-                    net.add(f"{name}.add", entry)
-        net.conv("head", arch.head_width)
+                self.add_block(net, s, b, width, block)
+        self.add_top(net, arch.head_width, num_classes)
+        return net.build()
+
+    def add_stem(self, net: LayerBuilder, width: int) -> None:
+        """The first part of a network: what reads the image."""
+        net.conv("stem", width, kernel=3, stride=2)
+
+    def add_block(self, net: LayerBuilder, s: int, b: int, width: int, block: Block) -> None:
+        """Block `b` of stage `s` after what `net` has; of its genes it depends on `width` and `block` alone."""
+        stage, entry, name = self.stages[s], net.last, f"s{s}.b{b}"
+        if stage.expansions != (1,):
+            net.conv(f"{name}.expand", block.expansion * net.shape[2])
+        net.depthwise(f"{name}.depthwise", block.kernel, stage.stride if b == 0 else 1)
+        net.conv(f"{name}.project", width, activate=False)
+        if b > 0:
+            net.add(f"{name}.add", entry)
+
+    def add_top(self, net: LayerBuilder, width: int, num_classes: int) -> None:
+        """The last part: head, pooling and classifier."""
+        net.conv("head", width)
         net.pool("pool")
         net.dense("classifier", num_classes)
-        return net.build()
 
     @cached_property
     def fingerprint(self) -> str:

@@ -194,8 +194,13 @@ def test_the_second_start_is_warm(capsys):
 
 
 def test_cost_and_search_are_timed(capsys):
-    space = work.Settings("quickstart", resolution_px=32).search_space
-    assert host.candidates_per_s(space, 10, seed=0, candidates=200) > 10
+    settings = work.Settings("quickstart", resolution_px=16)
+    assert settings.whole_space == spaces.quickstart()
+    figures = host.cost_figures(settings.whole_space, 10, seed=0, candidates=10_000, checked=50)
+    assert figures["candidates_per_s"] > 10 * figures["single_candidates_per_s"] > 100
+    assert figures["differing_figures"] == 0
+    errors = [figures[f"arena_bound_error_{name}"] for name in ("min", "mean", "max")]
+    assert 0 <= errors[0] <= errors[1] <= errors[2] < 0.1
     assert cli.main(["bench", "search", *TINY, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert 0 < result["search_s"] < 60

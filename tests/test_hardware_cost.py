@@ -9,8 +9,18 @@ import pytest
 
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
-from danas_jax.hardware import latency
-from danas_jax.hardware.cost import COST_KEYS, cost, fits, prune, smallest_need, space_costs, violation
+from danas_jax.hardware import latency, tflm
+from danas_jax.hardware.cost import (
+    COST_KEYS,
+    cost,
+    fits,
+    prune,
+    smallest_need,
+    space_costs,
+    space_violation,
+    violation,
+)
+from danas_jax.hardware.population import costs as lower_bounds
 from danas_jax.layers import LayerBuilder
 from danas_jax.spaces import mobilenetv2_tiny, quickstart
 
@@ -96,6 +106,37 @@ def test_fits_and_violation():
     assert not bool(fits(single, Limits(sram_bytes=single["arena_host_bytes"] - 1)))
     with pytest.raises(UserError, match="macs = 0"):
         violation(costs, Limits(macs=0))
+
+
+def test_space_violation_plans_only_what_may_fit(monkeypatch):
+    genes = np.unique(SPACE.sample(np.random.default_rng(4), 200), axis=0)
+    planned = []
+    plan = tflm.arenas
+    monkeypatch.setattr(tflm, "arenas", lambda layers: planned.append(layers) or plan(layers))
+    monkeypatch.setattr("danas_jax.hardware.cost._planned", {})
+    free = Limits(macs=1_000_000, latency_ms=100, board="stm32h743")
+    found = space_violation(SPACE, genes, 3, free)
+    assert not planned
+    limits = Limits(sram_bytes=24 * 1024, flash_bytes=140 * 1024)
+    bounded = space_violation(SPACE, genes, 3, limits)
+    assert len(planned) == (bounded == 0).sum() > 10
+    exact = violation(space_costs(SPACE, genes, 3, ""), limits)
+    np.testing.assert_array_equal(bounded == 0, exact == 0)
+    assert (bounded <= exact).all()
+    assert (exact > 0).sum() > 10
+    np.testing.assert_array_equal(found, violation(space_costs(SPACE, genes, 3, "stm32h743"), free))
+
+
+def test_space_violation_believes_the_plan():
+    """A system whose buffers leave a gap: the arena's bound fits, the arena does not."""
+    space = mobilenetv2_tiny()
+    genes = space.sample(np.random.default_rng(0), 200)
+    bound, exact = (make(space, genes, 2)["arena_host_bytes"] for make in (lower_bounds, space_costs))
+    gap = int(np.argmax(exact - bound))
+    assert bound[gap] < exact[gap]
+    row, limit = genes[[gap]], int(exact[gap])
+    assert space_violation(space, row, 2, Limits(sram_bytes=limit)) == [0]
+    assert space_violation(space, row, 2, Limits(sram_bytes=limit - 1)) == pytest.approx([1 / (limit - 1)])
 
 
 def test_smallest_need():

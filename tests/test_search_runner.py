@@ -22,8 +22,12 @@ class Killed(Exception):
 
 
 def go(space=SPACE, settings=SETTINGS, budgets=BUDGETS, evaluate=None, **others):
-    evaluate = evaluate or toy_accuracy(space)
-    return search(space, settings, budgets, toy_costs(space), violation, evaluate, 11, 400, **others)
+    evaluate, costs = evaluate or toy_accuracy(space), toy_costs(space)
+
+    def constraint(genes, limits):
+        return violation(costs(genes, limits.board), limits)
+
+    return search(space, settings, budgets, costs, violation, constraint, evaluate, 11, 400, **others)
 
 
 def text_of(result, space=SPACE):

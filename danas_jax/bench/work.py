@@ -70,10 +70,18 @@ class Settings:
     @cached_property
     def search_space(self) -> SearchSpace:
         """The space at one resolution and in colour only, as the baseline has it."""
+        return self._make(resolutions_px=(self.resolution_px,), colours=("rgb",))
+
+    @property
+    def whole_space(self) -> SearchSpace:
+        """The space at all its resolutions and colours."""
+        return self._make()
+
+    def _make(self, **data_axes) -> SearchSpace:
         make = known_spaces()[self.space]
         takes = "width_multiplier" in inspect.signature(make).parameters
         options = {"width_multiplier": self.width_multiplier} if takes else {}
-        return make(resolutions_px=(self.resolution_px,), colours=("rgb",), **options)
+        return make(**data_axes, **options)
 
     @classmethod
     def from_json(cls, text: str) -> Settings:

@@ -23,8 +23,8 @@ OPERATOR_BYTES = {  # with its tensors and buffers
 }
 METADATA_BYTES = 256  # allowance for the JSON that the exporter stores in the file
 
-# TFLM's code for the operators of the published STM32H743 rows (mit-han-lab/tinyengine README, TFLM @ 713b6ed): flash less
-# the file's size, fitted to mcunet-vww0 and -vww2, within 0.1 % on vww1 (tests/test_hardware_published.py).
+# TFLM's code for the operators of the published STM32H743 rows (mit-han-lab/tinyengine README, TFLM @ 713b6ed): flash
+# less the file's size, fitted to mcunet-vww0 and -vww2, within 0.1 % on vww1 (tests/test_hardware_published.py).
 RUNTIME_BYTES = 94_900
 
 
@@ -42,6 +42,6 @@ def file_bytes(graph: Graph, metadata_bytes: int = METADATA_BYTES) -> int:
     return total
 
 
-def flash_bytes(file: int) -> int:
-    """File [B] plus TFLM's code: what the board's flash must hold beside the application [B]."""
+def flash_bytes(file):
+    """File [B] plus TFLM's code: what the board's flash must hold beside the application [B]; an int or an array."""
     return file + RUNTIME_BYTES

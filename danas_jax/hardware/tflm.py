@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from danas_jax.hardware.graph import Graph, Operator
-from danas_jax.hardware.memory import Tensor
+from danas_jax.hardware.memory import Tensor, bytes_per_step
 
 ALIGNMENT = 16  # bytes, of planned buffers and of what kernels allocate (MicroArenaBufferAlignment)
 REQUESTS_PER_NODE = 12  # scratch requests that the head has room for while planning (kMaxScratchBuffersPerOp)
@@ -184,6 +184,14 @@ def head_bytes(graph: Graph) -> int:
     return max(offset + _up(b.bytes) for offset, b in zip(plan(buffers), buffers, strict=True))
 
 
+def head_bound_bytes(graph: Graph) -> int:
+    """Lower bound of `head_bytes` [B]: the live peak with every buffer rounded up as the planner does.
+
+    Buffers that live together do not overlap, so no plan is smaller; a plan is larger where gaps are left between them.
+    """
+    return max(bytes_per_step([b._replace(bytes=_up(b.bytes)) for b in graph.lives.values()], len(graph.operators)))
+
+
 class Records(NamedTuple):
     """What TFLM keeps for consecutive operators and borrows while it prepares them; ints, or arrays over networks.
 
@@ -235,8 +243,8 @@ def records(graph: Graph, sizes: Sizes) -> Records:
     )
 
 
-def arena_bytes(head, kept: Records, sizes: Sizes):
-    """The arena [B] of a network with `head` planned bytes and these records; int, or [N] where those are arrays.
+def _tail_and_working(kept: Records, sizes: Sizes):
+    """(persistent bytes, arena needed while preparing) of a network with these records; ints, or [N] where those are.
 
     Persistent allocations grow down from the arena's end, each aligned. While it prepares and plans, TFLM keeps its
     working memory where the activations will be. That is more than the activations need in toy networks, or where a
@@ -259,7 +267,19 @@ def arena_bytes(head, kept: Records, sizes: Sizes):
             used = _up(used + sizes.tensor, word)
             if scales:  # zero points: their count and values
                 used = _up(_up(used + sizes.quantisation, word) + 4 + 4 * scales, 4)
-    return np.maximum(head + used, _up(np.maximum(preparing, planning)))
+    return used, _up(np.maximum(preparing, planning))
+
+
+def tail_bytes(graph: Graph) -> tuple[int, int]:
+    """(32-bit board, 64-bit host) what lives as long as the interpreter [B]."""
+    device, host = (int(_tail_and_working(records(graph, sizes), sizes)[0]) for sizes in (DEVICE, HOST))
+    return device, host
+
+
+def arena_bytes(head, kept: Records, sizes: Sizes):
+    """The arena [B] of a network with `head` planned bytes and these records; int, or [N] where those are arrays."""
+    tail, working = _tail_and_working(kept, sizes)
+    return np.maximum(head + tail, working)
 
 
 def arenas(graph: Graph) -> tuple[int, int]:

@@ -34,6 +34,7 @@ from danas_jax.space import SearchSpace
 STRATEGIES = {"evolution": evolution, "random": random_search}  # modules with init, ask and tell
 Costs = Callable[[np.ndarray, str], dict[str, np.ndarray]]
 Violation = Callable[[dict[str, np.ndarray], Limits], np.ndarray]
+Constraint = Callable[[np.ndarray, Limits], np.ndarray]
 Evaluate = Callable[[np.ndarray, str], np.ndarray]
 
 
@@ -52,6 +53,7 @@ def search(
     budgets: Sequence[Limits],
     costs: Costs,
     violation: Violation,
+    constraint: Constraint,
     evaluate: Evaluate,
     seed: int,
     search_images: int,
@@ -63,6 +65,7 @@ def search(
     """Search all `budgets` at once; returns fronts, re-ranked candidates and finalists of each.
 
     costs(genes [N, G], board) -> {cost: [N]}; violation(costs, limits) -> [N], 0 or less fits;
+    constraint(canonical genes [N, G], limits) -> [N], 0 or less exactly where that violation is, else any number above;
     evaluate(genes [N, G], "half" | "full") -> accuracy [N] on that part of the `search_images` images, NaN = failed.
     `save` gets a JSON-ready state after every generation; as `resume` it continues to the identical archive.
     Raises UserError when nothing fits a budget (with the smallest need) or `resume` is of another search.
@@ -70,10 +73,10 @@ def search(
     lower, upper = bounds if bounds is not None else (space.min_genes, space.max_genes)
     boards = list(dict.fromkeys(limits.board for limits in budgets))
 
-    def constraint(limits: Limits) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda genes: violation(costs(genes, limits.board), limits)
+    def keeping(limits: Limits) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda genes: constraint(genes, limits)
 
-    problems = [Problem(space, lower, upper, constraint(limits)) for limits in budgets]
+    problems = [Problem(space, lower, upper, keeping(limits)) for limits in budgets]
     strategy = STRATEGIES[settings.strategy]
     states = [strategy.init(problem, settings, (seed, i)) for i, problem in enumerate(problems)]
     largest = {board: costs(problems[0].canonical(upper[None]), board) for board in boards}

@@ -1,0 +1,216 @@
+"""Costs of populations: a gather per part of the network instead of a walk over its layers.
+
+A network of a SearchSpace is a chain of parts (stem, blocks, top), each a function of few genes, so each part has a
+table of its figures, filled by the functions that cost one network. Live bytes are maxima over the parts: a residual
+keeps a block's input alive inside that block only. Everything else is a sum over the parts, less what a network has
+once and each part has, too, where it is costed as a network (the file's header, say). Only the planner's packing is
+neither: the arenas are lower bounds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from danas_jax.errors import UserError
+from danas_jax.hardware import flash, graph, latency, tflm
+from danas_jax.layers import LayerBuilder, LayerSpec
+from danas_jax.space import CHANNELS, Block, SearchSpace, Stage
+
+SUMS = ("macs", "params", "file_bytes", "tail_device_bytes", "tail_host_bytes")
+MAXIMA = ("peak_sram_bytes", "head_bound_bytes")
+LATER = len(SUMS)  # the row between the two: what `_later` counts
+CHUNK = 4096  # networks at a time: their figures stay in a core's cache
+Figures = tuple[int, ...]  # SUMS, LATER, MAXIMA
+NOTHING: Figures = (0,) * (len(SUMS) + 1 + len(MAXIMA))  # of a block beyond the depth
+
+
+class Part(NamedTuple):
+    """Figures of one part of the network as a function of the genes at the positions `axes`."""
+
+    axes: tuple[int, ...]
+    counts: tuple[int, ...]  # number of values of each
+    table: np.ndarray  # int64 [figures, product of counts]
+
+
+class Tables(NamedTuple):
+    """The parts of every network of a space in order, and how much their SUMS are more than the network's."""
+
+    parts: tuple[Part, ...]
+    surplus: np.ndarray  # int64 [SUMS, LATER of the whole network + 1]
+
+
+def _figures(layers: tuple[LayerSpec, ...], later: int = 0) -> Figures:
+    """The figures of `layers` as a network of its own."""
+    net = graph.from_layers(layers)
+    sums = graph.total_macs(net), graph.params(net), net.file_bytes, *tflm.tail_bytes(net)
+    return *sums, later, graph.live_peak_bytes(net), tflm.head_bound_bytes(net)
+
+
+def _later(space: SearchSpace, stage: Stage) -> int:
+    """What a block of `stage` after the first adds to LATER, so that LATER tells how many there are of each kind.
+
+    Of one kind are blocks of the same operators: those with an expanding convolution, and those without.
+    """
+    if stage.expansions != (1,):
+        return 1
+    return 1 + sum(other.depths[-1] - 1 for other in space.stages if other.expansions != (1,))
+
+
+def _part(space: SearchSpace, names: list[str], figures: Callable[..., Figures]) -> Part:
+    """A part with `figures` of one value of each axis in `names`."""
+    axes = tuple(space.index[name] for name in names)
+    rows = [figures(*values) for values in product(*(space.axes[axis].values for axis in axes))]
+    counts = tuple(len(space.axes[axis].values) for axis in axes)
+    return Part(axes, counts, np.ascontiguousarray(np.array(rows, np.int64).T))
+
+
+def _stem(space: SearchSpace) -> Part:
+    def figures(resolution_px: int, colour: str, width: int) -> Figures:
+        net = LayerBuilder((resolution_px, resolution_px, CHANNELS[colour]))
+        space.add_stem(net, width)
+        return _figures(net.build())
+
+    return _part(space, ["resolution_px", "colour", "stem.width"], figures)
+
+
+def _block(space: SearchSpace, s: int, b: int, entry: str, side_px: dict[int, int]) -> Part:
+    """Block `b` of stage `s`; `entry` is the axis of its input's width, side_px[resolution] its input's side [px]."""
+
+    @cache  # the depths of a later block share it
+    def active(resolution_px: int, channels: int, width: int, expansion: int, kernel: int) -> Figures:
+        net = LayerBuilder((side_px[resolution_px], side_px[resolution_px], channels))
+        space.add_block(net, s, b, width, Block(expansion, kernel))
+        return _figures(net.build(), _later(space, space.stages[s]) if b else 0)
+
+    def later(resolution_px: int, width: int, depth: int, expansion: int, kernel: int) -> Figures:
+        return active(resolution_px, width, width, expansion, kernel) if b < depth else NOTHING
+
+    own = [f"s{s}.b{b}.expansion", f"s{s}.b{b}.kernel"]
+    if b == 0:
+        return _part(space, ["resolution_px", entry, f"s{s}.width", *own], active)
+    return _part(space, ["resolution_px", entry, f"s{s}.depth", *own], later)
+
+
+def _top(space: SearchSpace, num_classes: int, entry: str, side_px: dict[int, int]) -> Part:
+    def figures(resolution_px: int, channels: int, width: int) -> Figures:
+        net = LayerBuilder((side_px[resolution_px], side_px[resolution_px], channels))
+        space.add_top(net, width, num_classes)
+        return _figures(net.build())
+
+    return _part(space, ["resolution_px", entry, "head.width"], figures)
+
+
+def _one_per_count(space: SearchSpace) -> dict[int, np.ndarray]:
+    """LATER -> genes [G] of a small network with that many later blocks, for all that the space has."""
+    found = {0: space.min_genes}
+    for s, stage in enumerate(space.stages):
+        shallower, found = found, {}
+        for later, genes in shallower.items():
+            for i, depth in enumerate(stage.depths):
+                deeper = genes.copy()
+                deeper[space.index[f"s{s}.depth"]] = i
+                found[later + (depth - 1) * _later(space, stage)] = deeper
+    return found
+
+
+@lru_cache(maxsize=8)
+def tables(space: SearchSpace, num_classes: int) -> Tables:
+    """The tables of `space`; made once per (space, classes) and kept.
+
+    A part's has a row per combination of its genes, the largest resolutions x input widths x widths x expansions x
+    kernels; a row takes 64 B and about 30 us.
+    """
+    smallest = np.tile(space.min_genes, (len(space.resolutions_px), 1))
+    smallest[:, space.index["resolution_px"]] = np.arange(len(smallest))
+    shapes = [{layer.name: layer.out_shape for layer in space.layers(genes, num_classes)} for genes in smallest]
+
+    def side_px(layer: str) -> dict[int, int]:
+        """Side of a layer's output by resolution."""
+        return {px: shape[layer][0] for px, shape in zip(space.resolutions_px, shapes, strict=True)}
+
+    parts, entry, side = [_stem(space)], "stem.width", side_px("stem")
+    for s, stage in enumerate(space.stages):
+        for b in range(stage.depths[-1]):
+            parts.append(_block(space, s, b, entry, side))
+            entry, side = f"s{s}.width", side_px(f"s{s}.b0.project")
+    parts.append(_top(space, num_classes, entry, side))
+
+    # What a network has once does not depend on its widths. It does on its number of operators, but by alignment only.
+    examples = _one_per_count(space)
+    surplus = np.zeros((LATER, max(examples) + 1), np.int64)
+    for later, genes in examples.items():
+        whole = _figures(space.layers(genes, num_classes))
+        surplus[:, later] = _gather(tuple(parts), genes[:, None])[:LATER, 0] - whole[:LATER]
+    return Tables(tuple(parts), surplus)
+
+
+def _gather(parts: tuple[Part, ...], genes: np.ndarray) -> np.ndarray:
+    """Figures summed, and maxima, over the parts: int64 [figures, N] for genes intp [G, N] inside the space."""
+    total = np.zeros((len(NOTHING), genes.shape[1]), np.int64)
+    more = np.empty_like(total)
+    for part in parts:
+        row = genes[part.axes[0]]
+        for axis, count in zip(part.axes[1:], part.counts[1:], strict=True):
+            row = row * count + genes[axis] if count > 1 else row
+        # The indices are in range; "clip" only spares NumPy a copy of `more` for the case that they are not.
+        np.take(part.table, row, axis=1, out=more, mode="clip")
+        total[: LATER + 1] += more[: LATER + 1]
+        np.maximum(total[LATER + 1 :], more[LATER + 1 :], out=total[LATER + 1 :])
+    return total
+
+
+def _chunk_costs(known: Tables, genes: np.ndarray) -> dict[str, np.ndarray]:
+    """The whole-number costs of genes intp [G, N] inside the space, but for the flash."""
+    total = _gather(known.parts, genes)
+    total[:LATER] -= known.surplus[:, total[LATER]]
+    sums, maxima = dict(zip(SUMS, total, strict=False)), dict(zip(MAXIMA, total[LATER + 1 :], strict=True))
+    return {
+        "macs": sums["macs"],
+        "params": sums["params"],
+        "peak_sram_bytes": maxima["peak_sram_bytes"],
+        "arena_device_bytes": maxima["head_bound_bytes"] + sums["tail_device_bytes"],
+        "arena_host_bytes": maxima["head_bound_bytes"] + sums["tail_host_bytes"],
+        "file_bytes": sums["file_bytes"],
+    }
+
+
+def costs(space: SearchSpace, genes: np.ndarray, num_classes: int, board_name: str = "") -> dict[str, np.ndarray]:
+    """Costs of genes [N, G], canonical or not: an array [N] per key of cost.COST_KEYS, int64 but latency_ms (float64).
+
+    Equal to the figures of each network alone, but for the arenas, which are lower bounds: the live set of rounded-up
+    buffers and the persistent records, without gaps that the planner leaves and without TFLM's needs while it prepares.
+    Large populations take all cores. Raises UserError for genes outside the space and for an unknown board.
+    """
+    genes, known = np.asarray(genes), tables(space, num_classes)
+    if genes.ndim != 2 or genes.shape[1] != len(space.axes):
+        raise UserError(f"genes of shape {genes.shape}: give [N, {len(space.axes)}] for the space {space.name}")
+
+    def chunk(start: int) -> dict[str, np.ndarray]:
+        columns = np.ascontiguousarray(genes[start : start + CHUNK].T, dtype=np.intp)
+        outside = ((columns < 0) | (columns >= space.cardinalities[:, None])).any(axis=0)
+        if outside.any():
+            space.check(columns[:, np.argmax(outside)])  # says which gene it is
+        return _chunk_costs(known, columns)
+
+    starts = range(0, max(len(genes), 1), CHUNK)
+    if len(starts) == 1:
+        done = [chunk(0)]
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy computes without the interpreter's lock
+            done = list(pool.map(chunk, starts))
+    found = {name: np.concatenate([one[name] for one in done]) for name in done[0]}
+    resolution, colour = (genes[:, space.index[axis]].astype(np.intp) for axis in ("resolution_px", "colour"))
+    return {
+        **found,
+        "flash_bytes": flash.flash_bytes(found["file_bytes"]),
+        "input_px": np.array(space.resolutions_px)[resolution],
+        "input_channels": np.array([CHANNELS[name] for name in space.colours])[colour],
+        "latency_ms": latency.latency_ms(found["macs"], board_name),
+    }
