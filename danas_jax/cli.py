@@ -31,6 +31,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas report CONFIG [flags]       the table and report/index.html
        danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER [--json]
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
+       danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
 
@@ -115,6 +116,11 @@ def _command(arguments: list[str]) -> int:
 
         lut.main(rest)
         return OK
+    if command == "cost":
+        from danas_jax.report.cost_command import cost_command
+
+        cost_command(rest)
+        return OK
     if command == "boards":
         from danas_jax.hardware.boards_command import boards_command
 
@@ -122,7 +128,7 @@ def _command(arguments: list[str]) -> int:
         return OK
     commands = ("run", *PHASES)
     if command not in commands:
-        near = difflib.get_close_matches(command, (*commands, "predict", "bench", "boards", "lut"), n=1)
+        near = difflib.get_close_matches(command, (*commands, "predict", "bench", "boards", "lut", "cost"), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
     return _phases(command, PHASES if command == "run" else (command,), rest)

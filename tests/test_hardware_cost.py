@@ -127,6 +127,18 @@ def test_space_violation_plans_only_what_may_fit(monkeypatch):
     np.testing.assert_array_equal(found, violation(space_costs(SPACE, genes, 3, "stm32h743"), free))
 
 
+def test_a_system_is_planned_once(monkeypatch):
+    genes = np.stack([SPACE.min_genes, SPACE.min_genes])
+    genes[1, SPACE.index["s2.b1.kernel"]] = 1  # beyond the depth
+    planned = []
+    plan = tflm.arenas
+    monkeypatch.setattr(tflm, "arenas", lambda net: planned.append(net) or plan(net))
+    monkeypatch.setattr("danas_jax.hardware.cost._planned", {})
+    for _ in range(2):
+        space_costs(SPACE, genes, 3)
+    assert len(planned) == 1
+
+
 def test_space_violation_believes_the_plan():
     """A system whose buffers leave a gap: the arena's bound fits, the arena does not."""
     space = mobilenetv2_tiny()

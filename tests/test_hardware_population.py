@@ -24,7 +24,7 @@ ODD = SearchSpace(
     stem_widths=(3, 5, 17),
     stages=(
         Stage(widths=(3, 7), depths=(1, 3, 4), stride=2, kernels=(3, 7)),
-        Stage(widths=(9,), depths=(2,), stride=1, expansions=(2, 5), kernels=(1, 5)),
+        Stage(widths=(9,), depths=(1, 2, 3), stride=1, expansions=(2, 5), kernels=(1, 5)),
     ),
     head_widths=(10, 700),
 )
@@ -104,7 +104,7 @@ def test_tables_are_made_once():
 
 def test_bad_genes_are_named():
     genes = np.tile(ODD.min_genes, (population.CHUNK + 5, 1))
-    with pytest.raises(UserError, match=r"genes of shape \(3,\): give \[N, 20\] for the space odd"):
+    with pytest.raises(UserError, match=r"genes of shape \(3,\): give \[N, 22\] for the space odd"):
         population.costs(ODD, np.zeros(3, int), 2)
     genes[-1, 0] = 3
     with pytest.raises(UserError, match="resolution_px = 3, allowed 0 to 2"):

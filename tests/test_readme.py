@@ -52,7 +52,10 @@ def workplace(tmp_path_factory):
 def danas(folder, line):
     """Run a README line in `folder`."""
     line = line.replace("DIR", "pictures").replace("IMAGE_OR_FOLDER", "pictures/test")
-    words = shlex.split(line.replace("runs/quickstart", "runs/quickstart-smoke"))[1:]
+    line = line.replace("runs/quickstart", "runs/quickstart-smoke")
+    if "/ID" in line:
+        line = line.replace("/ID", f"/{min((folder / 'runs/quickstart-smoke/export').iterdir()).name}")
+    words = shlex.split(line)[1:]
     if words[0] == "run":
         words.append("--smoke")
     code = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from danas_jax.cli import main; sys.exit(main())"
@@ -73,7 +76,7 @@ def test_the_command_works(workplace, line):
 def test_the_readme_shows_every_kind_of_command():
     commands = readme_commands()
     assert len(commands) >= 7
-    assert {"run", "predict", "report", "boards"} <= {line.split()[1] for line in commands}
+    assert {"run", "predict", "report", "boards", "cost"} <= {line.split()[1] for line in commands}
 
 
 def test_the_files_it_names_exist():

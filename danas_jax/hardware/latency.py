@@ -1,4 +1,5 @@
-"""Latency from published lines: a + b * MMACs, per (board, runtime). First cut; lookup tables per layer come later.
+"""Latency from published lines: a + b * MMACs, per (board, runtime). A table of measured layers is
+better (lut.py).
 
 Source: rows of the mit-han-lab/tinyengine README (STM32H743 at 480 MHz, int8). The lines go through mcunet-vww0 and
 mcunet-vww2; their errors are those on the other rows, where MACs cost up to a fifth more or less
@@ -30,6 +31,15 @@ class Line:
     ms_per_mmac: float
     basis: str
 
+    def ms(self, macs):
+        """Milliseconds of `macs` multiply-accumulates (an int, or an array of any shape)."""
+        return self.fixed_ms + self.ms_per_mmac * macs / 1e6
+
+
+def has_line(runtime: str) -> bool:
+    """Whether there are published latencies of this runtime."""
+    return (REFERENCE, runtime) in LINES
+
 
 def line(board_name: str = "", runtime: str = "tflm") -> Line:
     """The latency line of a board; "" is the published line itself (STM32H743, 480 MHz).
@@ -37,7 +47,7 @@ def line(board_name: str = "", runtime: str = "tflm") -> Line:
     Boards without rows of their own are scaled by clock from the H743 and say so; a core that does less per clock than
     a Cortex-M7 gets a lower bound. UserError for an unknown board or a runtime without a line.
     """
-    if (REFERENCE, runtime) not in LINES:
+    if not has_line(runtime):
         raise UserError(f"runtime = {runtime!r} has no latency line; known: {', '.join(sorted(r for _, r in LINES))}")
     a, b, error = LINES[REFERENCE, runtime]
     target, reference = board(board_name or REFERENCE), board(REFERENCE)
@@ -52,5 +62,4 @@ def line(board_name: str = "", runtime: str = "tflm") -> Line:
 
 def latency_ms(macs, board_name: str = "", runtime: str = "tflm"):
     """Milliseconds of one inference of `macs` multiply-accumulates (an int, or an array of any shape)."""
-    fit = line(board_name, runtime)
-    return fit.fixed_ms + fit.ms_per_mmac * macs / 1e6
+    return line(board_name, runtime).ms(macs)

@@ -157,7 +157,7 @@ def predict(table: Table, graph: Graph) -> Latency:
         have = ", ".join(sorted(table.operators)) or "none"
         raise UserError(f"{table.source}: a table of other operators ({have}); the network has {', '.join(names)}")
     line = table.fallback
-    per_mac = (line.fixed_ms + line.ms_per_mmac * total / 1e6) / total if total else 0.0
+    per_mac = line.ms(total) / total if total else 0.0
     every = []
     for operator, count in zip(graph.operators, counts, strict=True):
         found = table.time(layer_key.key_of(graph, operator))
