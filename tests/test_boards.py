@@ -274,21 +274,6 @@ def test_the_cameras_flags_go_into_every_budget():
     assert [limits.camera_px for limits in parse("--limits.camera-px", "100", config=config).budgets] == [100, 100]
 
 
-@pytest.mark.parametrize(
-    ("camera", "message"),
-    [
-        ({"count_input_pipeline": True, "camera_px": 63}, r"budgets\[0\]\.camera_px = 63: give at least .* 64$"),
-        ({"camera_px": 96}, r"budgets\[0\]\.count_input_pipeline = False: set it too"),
-        ({"camera_grey": True}, r"budgets\[0\]\.count_input_pipeline = False: set it too"),
-    ],
-)
-def test_a_camera_that_cannot_be_is_refused(camera, message):
-    config = Config("c", budgets=(Limits(sram_bytes=1, **camera),))
-    assert max(config.space.resolutions_px) == 64
-    with pytest.raises(UserError, match=message):
-        validate(config)
-
-
 def test_energy_is_power_times_time():
     assert boards.energy_mj("nano33ble", 2000.0) == pytest.approx(2 * 9.9)
     assert boards.energy_mj("stm32f746", 2000.0) is None

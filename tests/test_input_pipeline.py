@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from danas_jax.config import Limits
+from danas_jax.config import Config, Limits, validate
 from danas_jax.data.views import area_weights, deployed_view, grey
 from danas_jax.errors import UserError
 from danas_jax.hardware.cost import cost, fits, needed, smallest_need, space_costs, violation
@@ -104,6 +104,21 @@ def test_what_is_counted_is_of_the_limits_board_and_camera():
     need_bytes, need_ms = counted(limits, np.array([48, 96]), np.array([MONO, RGB]))
     assert need_bytes.tolist() == [128 * 128 + 4 * 48, 3 * (128 * 128 + 4 * 96)]
     assert need_ms == pytest.approx(pipeline_ms([48, 96], [MONO, RGB], 128, True, "rp2040"))
+
+
+@pytest.mark.parametrize(
+    ("camera", "message"),
+    [
+        ({"count_input_pipeline": True, "camera_px": 63}, r"budgets\[0\]\.camera_px = 63: give at least .* 64$"),
+        ({"camera_px": 96}, r"budgets\[0\]\.count_input_pipeline = False: set it too"),
+        ({"camera_grey": True}, r"budgets\[0\]\.count_input_pipeline = False: set it too"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused(camera, message):
+    config = Config("c", budgets=(Limits(sram_bytes=1, **camera),))
+    assert max(config.space.resolutions_px) == 64
+    with pytest.raises(UserError, match=message):
+        validate(config)
 
 
 def test_limits_bind_network_and_pipeline_together():

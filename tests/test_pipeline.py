@@ -10,10 +10,11 @@ from PIL import Image
 from pipeline_toys import WITH_BASELINE, config_file
 
 from danas_jax import cli, pipeline
-from danas_jax.config import Limits
+from danas_jax.config import Config, Limits
 from danas_jax.data import synthetic
 from danas_jax.deploy import finalists as deploy_finalists
 from danas_jax.deploy.verify import measure_arena, run_tflm
+from danas_jax.hardware import boards
 from danas_jax.hardware.cost import COST_KEYS
 
 SUMMARY = {
@@ -198,6 +199,18 @@ def test_bad_input_is_refused_before_any_training(tmp_path, monkeypatch, capsys,
     assert not (tmp_path / "r" / "supernet").exists()
     assert cli.main(["run", "quickstart", "--limits.sram-bytes", "5000", "--run-dir", "r"]) == 2
     assert "needs" in capsys.readouterr().err  # the folder is not spoilt: another config may use it
+
+
+def test_the_start_says_what_a_budget_counts(capsys):
+    board = boards.limits_of(boards.board("stm32f746"), 20 * 1024)
+    counted = dataclasses.replace(board, count_input_pipeline=True, camera_px=96)
+    pipeline._feasible_bounds(Config("c", budgets=(counted, Limits(macs=9_000_000))), 2)
+    shown = capsys.readouterr().out
+    reserve = "20 kB reserved of the board's 320 kB SRAM"
+    assert (
+        f"budget: stm32f746, 300 kB SRAM, 1024 kB flash, input pipeline from 96 px colour counted ({reserve})" in shown
+    )
+    assert "budget: 9 M MACs\n" in shown
 
 
 def test_a_phase_says_what_it_needs_first(place, capsys):
