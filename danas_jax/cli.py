@@ -135,7 +135,7 @@ def _command(arguments: list[str]) -> int:
 
 
 def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
-    from danas_jax import overrides, run
+    from danas_jax import overrides, reuse, run
     from danas_jax.config import Config, validate
     from danas_jax.config_io import load_config
 
@@ -149,6 +149,10 @@ def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
     flags = arguments[1:] if named else arguments
     config = overrides.parse_flags(config, flags, f"danas {command} {arguments[0] if named else 'CONFIG'}")
     validate(config)
+    # Another question to a run's supernet; its train phase takes the weights along.
+    elsewhere = config.supernet_from or not named or config.run_dir != arguments[0]
+    if command == "search" and not elsewhere and (again := reuse.searched_again(config, Path(arguments[0]))):
+        config, phases = again, ("train", "search")
     _quiet()
     folder = run.run_directory(config)
     with run.lock(folder):

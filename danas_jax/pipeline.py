@@ -21,7 +21,7 @@ from danas_jax.errors import UserError
 from danas_jax.hardware import boards
 from danas_jax.hardware import cost as hardware
 from danas_jax.report.html import write_report
-from danas_jax.report.table import budget_text, print_table
+from danas_jax.report.table import budget_text, print_table, search_lines
 from danas_jax.search import archive, runner
 from danas_jax.search.cache import AccuracyCache
 from danas_jax.space import Bounds, DataConfig
@@ -76,6 +76,8 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
             report_phase(state)
         elif run.phase_done(folder, phase):
             say(f"{phase}: done before")
+            if phase == phases[-1] == "search":
+                _say_answer(folder / "search" / "pareto.json", config)
         else:
             missing = [p for p in list(steps)[: list(steps).index(phase)] if not run.phase_done(folder, p)]
             if missing:
@@ -184,7 +186,14 @@ def search_phase(state: Run) -> dict:
         )  # fmt: skip
     run.write_json(folder / "pareto.json", archive.to_json(found))
     run.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
+    _say_answer(folder / "pareto.json", config)
     return {}
+
+
+def _say_answer(pareto: Path, config: Config) -> None:
+    for line in search_lines(archive.load(pareto, config.space)):
+        say(line)
+    say(f"fronts: {pareto}")
 
 
 def finalists(state: Run) -> list[Finalist]:

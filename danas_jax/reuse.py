@@ -21,6 +21,26 @@ WEIGHTS = "supernet/weights.npz"  # in the run directory
 ACCURACIES = "supernet/accuracies.jsonl"  # what was measured of it, see search/cache.py
 
 
+def searched_again(config: Config, source: Path) -> Config | None:
+    """The run that answers `config` from the supernet of the run in `source`: a folder below it, the same every time.
+
+    None where `source` itself is that run, is none, or has no trained supernet yet. Raises UserError as
+    `source_payload` does for settings that the weights depend on.
+    """
+    if not (source / "config.json").is_file():
+        return None
+    was = config_io.read_config(source / "config.json")
+    differing = config_io.differences(was, config)
+    if not differing or not run.phase_done(source, "train"):
+        return None
+    digest = hashlib.sha256("\n".join(differing).encode()).hexdigest()[:8]
+    boards = dict.fromkeys(limits.board for limits in config.budgets if limits.board)
+    folder = source / "searches" / "-".join([*boards, digest])[-64:]
+    again = replace(config, supernet_from=str(source.absolute()), run_dir=str(folder))
+    source_payload(again)
+    return again
+
+
 def payload_of(bounds: Bounds, views: int) -> dict:
     """What the train phase leaves for those who use its supernet: trained bounds and the image views spent."""
     lower, upper = bounds

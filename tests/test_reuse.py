@@ -49,6 +49,29 @@ def test_the_same_search_again_measures_nothing(small, place, monkeypatch):
     assert found[0] == found[1]
 
 
+def test_another_board_is_searched_below_the_run(small, place, capsys):
+    before = (place / "small/search/pareto.json").read_bytes()
+    said = []
+    for _ in range(2):  # the second time it is there already
+        assert cli.main(["search", "small", "--board", "rp2040", "--limits.sram-bytes", "5120"]) == 0
+        said.append(capsys.readouterr().out)
+    (folder,) = (place / "small/searches").iterdir()
+    assert folder.name.startswith("rp2040-")
+    assert (folder / reuse.WEIGHTS).read_bytes() == (place / "small" / reuse.WEIGHTS).read_bytes()
+    found = json.loads((folder / "search/pareto.json").read_text())["budgets"][0]
+    assert found["budget"]["board"] == "rp2040"
+    assert all(c["costs"]["arena_device_bytes"] <= 5120 for c in found["front"])
+    for text in said:
+        assert f"first choice {found['finalists'][0]}" in text
+        assert "best by input" in text
+    assert "search: done before" in said[1]
+    assert (place / "small/search/pareto.json").read_bytes() == before
+    assert cli.main(["search", "small"]) == 0  # the run itself
+    assert cli.main(["search", "small", "--board", "rp2040", "--seed", "3"]) == 2
+    assert "seed: was 0, is 3" in capsys.readouterr().err
+    assert [path.name for path in (place / "small/searches").iterdir()] == [folder.name]
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

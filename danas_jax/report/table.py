@@ -8,6 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from danas_jax.search.archive import Archive, winning_data
+
 DASH = "–"
 COLUMNS = (
     "network",
@@ -55,6 +57,26 @@ def budget_text(budget: dict[str, Any] | None) -> str:
         grey = "grey or colour" if budget["camera_grey"] else "colour"
         parts.append(f"input pipeline from {budget['camera_px']} px {grey} counted")
     return ", ".join(parts) or "no limits"
+
+
+def search_lines(found: Archive) -> list[str]:
+    """What the search answers, two lines per budget: its first choice, and the best accuracy by data configuration.
+
+    The first choice has its accuracy on the whole search slice, the others theirs on the half slice.
+    """
+    lines = []
+    for result, data in zip(found.budgets, winning_data(found), strict=True):
+        text = f"{budget_text(data['budget'])}: {len(result.front)} on the front"
+        if result.finalists:
+            first = result.candidate(result.finalists[0])
+            text += (
+                f", first choice {first.id}: {first.data['resolution_px']} px {first.data['colour']}, search accuracy "
+                f"{share(first.accuracy_full)}, arena {kilobytes(first.costs['arena_device_bytes'])}, "
+                f"{millions(first.costs['macs'])} MACs"
+            )
+        by_data = sorted(data["accuracy"].items(), key=lambda item: -item[1])
+        lines += [text, "  best by input: " + ", ".join(f"{name} {share(best)}" for name, best in by_data)]
+    return lines
 
 
 def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
