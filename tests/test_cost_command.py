@@ -164,7 +164,7 @@ def test_latency_by_a_table(model, tmp_path, capsys):
         (["{run}/none.tflite"], "no such candidate"),
         (["none.tflite"], "none.tflite: no such file"),
         (["{run}/config.json"], "no .tflite file"),
-        (["{run}/.."], "has no model_int8.tflite"),
+        (["{folder}"], "has no model_int8.tflite"),
         (["{model}", "--board", "stm32f74"], "did you mean stm32f746"),
         (["{model}", "--runtime", "tinyengin"], "did you mean tinyengine"),
         (["{model}", "--patches"], "give --runtime tinyengine"),
@@ -177,7 +177,7 @@ def test_latency_by_a_table(model, tmp_path, capsys):
 )
 def test_bad_input(arguments, said, run, model, tmp_path, capsys):
     (tmp_path / "table.csv").write_text(TABLE.format(board="stm32h743"))
-    names = {"run": run[0], "model": model, "table": tmp_path / "table.csv"}
+    names = {"run": run[0], "model": model, "table": tmp_path / "table.csv", "folder": tmp_path}
     assert cli.main(["cost", *(text.format(**names) for text in arguments)]) == 2
     captured = capsys.readouterr()
     assert said in captured.err
