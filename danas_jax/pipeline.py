@@ -11,9 +11,8 @@ import numpy as np
 
 from danas_jax import reuse, run, runtime
 from danas_jax.baselines import baseline_layers
-from danas_jax.config import Config, Limits, native_resolution_px
+from danas_jax.config import Config, native_resolution_px
 from danas_jax.console import Progress, say
-from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
 from danas_jax.deploy.finalists import Finalist
@@ -22,13 +21,12 @@ from danas_jax.hardware import boards
 from danas_jax.hardware import cost as hardware
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table, search_lines
-from danas_jax.search import archive, runner
-from danas_jax.search.cache import AccuracyCache
+from danas_jax.search import archive
 from danas_jax.space import Bounds, DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.supernet.evaluate import subnet_evaluator
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
+from danas_jax.trained import Trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,24 +149,10 @@ def train_phase(state: Run) -> dict:
 def search_phase(state: Run) -> dict:
     """NSGA-II over the supernet's subnets on the search slice, for all budgets at once."""
     config, folder = state.config, state.folder / "search"
-    params = run.read_arrays(state.folder / reuse.WEIGHTS)
     training, slice_ = state.load("train", "search"), state.load("search", "search")
-    chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
     saved = folder / "state.json"
     resume = run.read_json(saved) if saved.exists() else None
-    names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
-    cache = AccuracyCache(state.folder / reuse.ACCURACIES, reuse.accuracy_key(config, state.folder, names))
     with Progress("search") as progress:
-        evaluate = subnet_evaluator(
-            config.space, params, state.bounds, training.images[chosen], slice_,
-            config.search.evaluation_fraction, state.num_classes, config.seed, progress.count,
-        )  # fmt: skip
-
-        def costs(genes: np.ndarray, board: str) -> dict[str, np.ndarray]:
-            return hardware.space_costs(config.space, genes, state.num_classes, board)
-
-        def constraint(genes: np.ndarray, limits: Limits) -> np.ndarray:
-            return hardware.space_violation(config.space, genes, state.num_classes, limits)
 
         def log(event: dict) -> None:
             best = ", ".join(f"{row['best_accuracy']:.3f}" for row in event["budgets"])
@@ -179,11 +163,10 @@ def search_phase(state: Run) -> dict:
             volumes = [row["hypervolume"] for row in event["budgets"]]
             state.record("search")({"step": event["generation"], "hypervolume": volumes})
 
-        found = runner.search(
-            config.space, config.search, config.budgets, costs, hardware.violation, constraint,
-            cache.over(evaluate), config.seed, len(slice_), bounds=state.bounds,
-            save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log,
-        )  # fmt: skip
+        supernet = Trained(config, state.folder, training, slice_, state.num_classes, state.bounds, progress.count)
+        found = supernet.search(
+            config.budgets, save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log
+        )
     run.write_json(folder / "pareto.json", archive.to_json(found))
     run.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
     _say_answer(folder / "pareto.json", config)

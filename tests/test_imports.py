@@ -11,7 +11,19 @@ PACKAGE = Path(__file__).resolve().parent.parent / "danas_jax"
 # Top to bottom: a module imports only what stands above it (or what is in its own folder).
 ORDER = (
     *("errors", "layers", "space", "spaces", "config", "config_io", "run", "reuse", "console", "metrics"),
-    *("baselines", "runtime", "data", "supernet", "hardware", "search", "deploy", "report", "pipeline", "overrides"),
+    *(
+        "baselines",
+        "runtime",
+        "data",
+        "supernet",
+        "hardware",
+        "search",
+        "deploy",
+        "report",
+        "trained",
+        "pipeline",
+        "overrides",
+    ),
     *("bench", "lut", "cli", "__main__"),
 )
 NO_JAX = {

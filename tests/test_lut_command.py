@@ -58,7 +58,7 @@ def known(monkeypatch, tmp_path):
     machine = KnownTimes()
     host = Host("tflm", "tflite-micro", "known", machine.start)
     monkeypatch.setattr(command, "HOSTS", {"host-tflm": host})
-    monkeypatch.setattr(command, "Timer", partial(Timer, clock=lambda: machine.now))
+    monkeypatch.setattr(command, "Timer", partial(Timer, clock=lambda: machine.now, interruptions=lambda: 0))
     monkeypatch.chdir(tmp_path)
     return machine
 
@@ -184,6 +184,20 @@ def test_a_users_files_are_checked_by_path(tmp_path, capsys):
     assert result["lookup"]["hit_rate"] == pytest.approx(1 / 3)
     assert result["lookup"]["kendall_tau"] == 1.0
     assert result["pace"] is None
+
+
+def test_estimates_are_counted(tmp_path, capsys):
+    columns, rows = COLUMNS.replace("\n", ",readings\n"), ROWS.replace("0.5\n", "0.5,0\n").replace("0.25\n", "0.25,3\n")
+    (tmp_path / "t.csv").write_text(HEADER + columns + rows)
+    lines = [f"quickstart,2,{gene}-{GENES[2:]},{gene + 1}," for gene in range(3)]
+    measured_csv = tmp_path / "m.csv"
+    measured_csv.write_text(NETS.replace("\n", ",readings\n") + "".join(line + "0\n" for line in lines))
+    assert cli.main(["lut", "check", str(tmp_path / "t.csv"), str(measured_csv)]) == 0
+    assert "1 of the table's rows and 3 of the networks are estimates" in capsys.readouterr().out
+    (tmp_path / "t.csv").write_text(HEADER + COLUMNS + ROWS)
+    measured_csv.write_text(NETS.replace("\n", ",readings\n") + "".join(line + "1\n" for line in lines))
+    assert cli.main(["lut", "check", str(tmp_path / "t.csv"), str(measured_csv)]) == 0
+    assert "are estimates" not in capsys.readouterr().out
 
 
 def test_the_macs_line_leaves_each_network_out():

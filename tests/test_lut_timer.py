@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 from danas_jax.hardware.lut import Row
 from danas_jax.lut.collect import ROUNDS, collect, merged
-from danas_jax.lut.timer import FIRST_RUNS, WAIT_S, Reading, Timer
+from danas_jax.lut.timer import FIRST_RUNS, WAIT_S, Reading, Timer, _interruptions
 
 
 class Machine:
-    """A clock that goes on only while inferences run; `slow(now)` is by how much they take longer at `now` [s]."""
+    """A clock that goes on only while inferences run; `slow(now)` is by how much they take longer at `now` [s].
 
-    def __init__(self, slow=lambda now: 1.0):
-        self.now, self.slow, self.runs = 0.0, slow, 0
+    Other work takes the processor away for 4 ms in the middle of any inference that `disturbed(now, ms)` says.
+    """
+
+    def __init__(self, slow=lambda now: 1.0, disturbed=lambda now, ms: False):
+        self.now, self.slow, self.disturbed, self.runs, self.interruptions = 0.0, slow, disturbed, 0, 0
 
     def inference(self, ms):
         def run():
             self.runs += 1
+            if self.disturbed(self.now, ms):
+                self.interruptions += 1
+                self.now += 4e-3
             self.now += 1e-3 * ms * self.slow(self.now)
 
         return run
 
     def timer(self, best_ms=math.inf):
-        return Timer(self.inference(0.1), best_ms, clock=lambda: self.now)
+        return Timer(self.inference(0.1), best_ms, lambda: self.now, lambda: self.interruptions)
 
 
 FIRST_S = FIRST_RUNS * 1e-4  # how long the first readings of the reference take at the best pace
@@ -79,9 +88,50 @@ def test_the_best_pace_may_be_known_from_before_or_found_later():
     assert timer.best_ms == pytest.approx(0.1)
 
 
+def test_an_inference_that_lost_the_processor_does_not_count():
+    """The references around it are short and meet nothing, so the pace alone would let it through."""
+    machine = Machine(disturbed=lambda now, ms: ms > 1 and now < FIRST_S + 0.5)
+    assert machine.timer().read(machine.inference(7.0)) == (pytest.approx(7.0), True)
+    assert machine.now > FIRST_S + 0.5
+    machine = Machine(disturbed=lambda now, ms: ms > 1 and machine.runs % 3)  # every third one is left alone
+    assert machine.timer().read(machine.inference(7.0)) == (pytest.approx(7.0), True)
+
+
+def test_one_that_always_loses_the_processor_is_an_estimate():
+    machine = Machine(disturbed=lambda now, ms: ms > 1)
+    assert machine.timer().read(machine.inference(7.0)) == (pytest.approx(11.0), False)
+    assert WAIT_S < machine.now - FIRST_S < WAIT_S + 0.1
+
+
+def test_an_undisturbed_estimate_goes_before_a_disturbed_one():
+    # undisturbed only while the machine is slow
+    slow = Machine(lambda now: 1.6 if FIRST_S < now < FIRST_S + 0.5 else 1.0)
+    slow.disturbed = lambda now, ms: ms > 1 and now > FIRST_S + 0.4
+    assert slow.timer().read(slow.inference(7.0)) == (pytest.approx(7.0), False)
+
+
+def test_interruptions_are_counted_by_the_system():
+    """Two busy processes on one processor take turns, and each turn is an interruption."""
+    allowed = os.sched_getaffinity(0)
+    one = min(allowed)
+    os.sched_setaffinity(0, {one})  # the other process inherits it
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        before, until = _interruptions(), time.monotonic() + 20
+        while _interruptions() == before and time.monotonic() < until:
+            pass
+        assert _interruptions() > before
+    finally:
+        other.kill()
+        other.wait()
+        os.sched_setaffinity(0, allowed)
+
+
 def test_the_least_steady_reading_counts():
     row = merged(None, Reading(2.0, False))
     assert row == Row(2.0, 0)
+    assert merged(row, Reading(5.0, False)) == row
+    assert merged(row, Reading(1.5, False)) == Row(1.5, 0)
     row = merged(row, Reading(3.0, True))
     assert row == Row(3.0, 1)
     assert merged(row, Reading(1.0, False)) == row

@@ -25,7 +25,7 @@ LOOKED_UP, INTERPOLATED, FALLBACK = "looked_up", "interpolated", "fallback"
 class Row:
     """One measurement: milliseconds, how many readings it is the least of, and (largest / least - 1) of them.
 
-    0 readings: the machine was never at its best pace, `ms` is scaled to it.
+    0 readings: it never ran undisturbed at the machine's best pace, `ms` is an estimate.
     """
 
     ms: float

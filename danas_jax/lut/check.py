@@ -80,6 +80,8 @@ def check(table_path: Path | str, measured_path: Path | str) -> dict:
         **{s: sum(getattr(x, s) * x.total_ms for x in latencies) / total if total else 0.0 for s in shares},
         "fallback_basis": table.fallback.basis,
         "pace": pace(table.info, header),
+        "estimated_rows": sum(not row.readings for row in table.rows.values()),
+        "estimated_networks": sum(not row.readings for row in rows.values()),
         "lookup": figures(predicted / ms - 1, kendall_tau(predicted, ms)),
         "macs_line": figures(macs_line_errors(macs, ms), kendall_tau(macs, ms)),
         "rows": [

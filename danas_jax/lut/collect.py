@@ -20,11 +20,11 @@ Case = TypeVar("Case", bound=Hashable)
 
 
 def merged(row: Row | None, reading: Reading) -> Row:
-    """`row` with one more reading. A scaled reading stands only until a steady one comes: it counts as none."""
-    if row is None or not row.readings:
+    """`row` with one more reading. The least estimate stands only until a steady reading comes: it counts as none."""
+    if row is None or (reading.steady and not row.readings):
         return Row(reading.ms, int(reading.steady))
     if not reading.steady:
-        return row
+        return row if row.readings else Row(min(row.ms, reading.ms), 0)
     least, most = min(row.ms, reading.ms), max(row.ms * (1 + row.spread), reading.ms)
     return Row(least, row.readings + 1, most / least - 1 if least else 0.0)
 

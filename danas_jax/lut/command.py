@@ -126,9 +126,7 @@ def _collect(
     say(f"{path}: {len(rows)} rows; readings of one differ by {spread[0]:.1f} % (median), {spread[1]:.1f} % (90 %)")
     unsteady = sum(not row.readings for row in rows.values())
     if unsteady:
-        say(
-            f"{unsteady} rows were never read at the machine's best pace and are scaled to it; the same command retries"
-        )
+        say(f"{unsteady} rows are estimates: other work always disturbed them; the same command tries them again")
 
 
 def _shifted(rows: Mapping[Key, Row], sign: int) -> dict[Key, Row]:
@@ -206,6 +204,9 @@ def _check(options: argparse.Namespace) -> None:
     say("looked up {:.1f} % of the predicted time, interpolated {:.1f} %, fallen back {:.1f} %".format(*shares))
     if result["fallback_share"]:
         say(f"fallback: {result['fallback_basis']}")
+    estimates = result["estimated_rows"], result["estimated_networks"]
+    if any(estimates):
+        say("{} of the table's rows and {} of the networks are estimates: other work disturbed them".format(*estimates))
     if result["pace"] and not 1 / MAX_PACE <= result["pace"] <= MAX_PACE:
         say(
             f"the machine was not the same: a reference inference took {result['pace']:.2f} times as long when the "

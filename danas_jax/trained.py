@@ -1,0 +1,107 @@
+"""A trained supernet and all that a search asks of it: for the search phase, and for notebooks (docs/notebook.md).
+
+It reads train (calibration) and the search slice, never validation or test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from danas_jax import reuse, run
+from danas_jax.config import Config, Limits, native_resolution_px
+from danas_jax.config_io import read_config
+from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
+from danas_jax.data.dataset import Split, open_data
+from danas_jax.errors import UserError
+from danas_jax.hardware import boards
+from danas_jax.hardware import cost as hardware
+from danas_jax.search import feasible, runner
+from danas_jax.search.archive import Archive
+from danas_jax.search.cache import AccuracyCache
+from danas_jax.search.feasible import Problem
+from danas_jax.space import Bounds
+from danas_jax.supernet.evaluate import subnet_evaluator
+
+
+class Trained:
+    """The supernet in a run's `folder`, searched inside `bounds`.
+
+    `training` and `slice_` are the run's train and search splits; `progress(done, total)` hears of every evaluation.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        training: Split,
+        slice_: Split,
+        num_classes: int,
+        bounds: Bounds,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ):
+        self.config, self.space, self.bounds, self.num_classes = config, config.space, bounds, num_classes
+        self.search_images = len(slice_)
+        chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
+        names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
+        cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))
+        exact = subnet_evaluator(
+            config.space, run.read_arrays(folder / reuse.WEIGHTS), bounds, training.images[chosen], slice_,
+            config.search.evaluation_fraction, num_classes, config.seed, progress,
+        )  # fmt: skip
+        self._evaluate = cache.over(exact)
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Random systems inside the bounds, canonical; int64 [count, G]."""
+        return feasible.sample(Problem(self.space, *self.bounds, lambda genes: np.zeros(len(genes))), rng, count)
+
+    def evaluate(self, genes: np.ndarray, tier: str = "half") -> np.ndarray:
+        """Accuracy [N] of genes [N, G], recalibrated, on a fixed part of the search slice ("half") or all ("full").
+
+        NaN where it failed. Raises UserError for genes outside the bounds that were trained.
+        """
+        genes = np.atleast_2d(self.space.canonical(genes))
+        outside = ((genes < self.bounds[0]) | (genes > self.bounds[1])).any(axis=1)
+        if outside.any():
+            name = self.space.candidate_id(genes[np.argmax(outside)])
+            raise UserError(f"genes[{np.argmax(outside)}] ({name}): outside the bounds that were trained; see .bounds")
+        return self._evaluate(genes, tier)
+
+    def costs(self, genes: np.ndarray, board: str = "") -> dict[str, np.ndarray]:
+        """Costs of genes [N, G], one array [N] per key of hardware.cost.COST_KEYS; latency on `board`."""
+        return hardware.space_costs(self.space, genes, self.num_classes, board)
+
+    def violation(self, genes: np.ndarray, limits: Limits) -> np.ndarray:
+        """0 for genes [N, G] that keep `limits`, else more, float64 [N]."""
+        return hardware.space_violation(self.space, genes, self.num_classes, limits)
+
+    def search(self, budgets: Sequence[Limits], settings: dict[str, Any] | None = None, **hooks: Any) -> Archive:
+        """Fronts, re-ranked candidates and finalists of each budget; `settings` replace the run's SearchSettings.
+
+        `hooks` are save, resume and progress of `search.runner.search`. Raises UserError when nothing fits a budget.
+        """
+        return runner.search(
+            self.space, replace(self.config.search, **(settings or {})), budgets, self.costs, hardware.violation,
+            self.violation, self.evaluate, self.config.seed, self.search_images, bounds=self.bounds, **hooks,
+        )  # fmt: skip
+
+
+def open_trained(folder: str | Path) -> Trained:
+    """The supernet of a run whose train phase is done, with every bound it was trained in.
+
+    Raises UserError when there is none, or its data are not there.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file() or not run.phase_done(folder, "train"):
+        raise UserError(f"{folder}: holds no trained supernet; give a run's folder (`danas train` makes one)")
+    config = read_config(folder / "config.json")
+    boards.remember(config.boards)
+    data = open_data(config.data, native_resolution_px(config), config.seed)
+    low, high = (np.array(bound) for bound in run.phase_payload(folder, "train")["trained_bounds"])
+    splits = data.load("train", "search"), data.load("search", "search")
+    with run.lock(folder):
+        return Trained(config, folder, *splits, len(data.class_names), (low, high))

@@ -1,0 +1,67 @@
+"""A trained supernet from a notebook: the documented lines run, and agree with the run's own search."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pipeline_toys import TOY, config_file
+
+from danas_jax import cli
+from danas_jax.config import Limits
+from danas_jax.errors import UserError
+from danas_jax.search import archive
+from danas_jax.trained import open_trained
+
+DOC = Path(__file__).resolve().parent.parent / "docs" / "notebook.md"
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    """The toy, trained and searched for its own budgets."""
+    config = config_file(place)
+    for phase in ("train", "search"):
+        assert cli.main([phase, config, "--run-dir", "runs/quickstart"]) == 0
+    return place / "runs" / "quickstart"
+
+
+def test_the_documented_lines_run(run):
+    (code,) = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), flags=re.S)
+    assert len(code.splitlines()) <= 12
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    accuracies, arenas, *front = printed.getvalue().splitlines()
+    assert len(accuracies.split()) == len(arenas.strip("[]").split()) == 4
+    assert front
+
+
+def test_the_run_s_own_search_again(run):
+    """Same settings, same budgets: the same archive, though nothing of it is read."""
+    net = open_trained(run)
+    found = net.search(TOY.budgets)
+    assert found == archive.load(run / "search" / "pareto.json", net.space)
+    best = found.budgets[0].reranked[0]
+    assert net.evaluate(np.array(best.genes), "full").tolist() == [best.accuracy_full]
+    assert net.costs(np.array([best.genes]))["macs"].tolist() == [best.costs["macs"]]
+    assert net.violation(np.array([best.genes]), TOY.budgets[0]) == 0
+    assert net.violation(np.array([best.genes]), Limits(macs=1)) > 0
+
+
+def test_other_settings(run):
+    net = open_trained(run)
+    few = net.search(TOY.budgets[:1], {"strategy": "random", "generations": 0, "population": 2})
+    assert few.evaluations is not None
+    assert len(few.budgets) == 1
+    assert len(few.evaluations.genes) < 8
+
+
+def test_what_is_refused(run, place):
+    with pytest.raises(UserError, match="holds no trained supernet"):
+        open_trained(place / "nowhere")
+    net = open_trained(run)
+    net.bounds = net.bounds[0], net.bounds[0]
+    with pytest.raises(UserError, match=r"genes\[1\] .*outside the bounds"):
+        net.evaluate(np.stack([net.space.min_genes, net.space.max_genes]))
