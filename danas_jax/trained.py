@@ -55,9 +55,13 @@ class Trained:
         )  # fmt: skip
         self._evaluate = cache.over(exact)
 
+    @property
+    def _problem(self) -> Problem:
+        return Problem(self.space, *self.bounds, lambda genes: np.zeros(len(genes)))
+
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Random systems inside the bounds, canonical; int64 [count, G]."""
-        return feasible.sample(Problem(self.space, *self.bounds, lambda genes: np.zeros(len(genes))), rng, count)
+        return feasible.sample(self._problem, rng, count)
 
     def evaluate(self, genes: np.ndarray, tier: str = "half") -> np.ndarray:
         """Accuracy [N] of genes [N, G], recalibrated, on a fixed part of the search slice ("half") or all ("full").
@@ -65,7 +69,7 @@ class Trained:
         NaN where it failed. Raises UserError for genes outside the bounds that were trained.
         """
         genes = np.atleast_2d(self.space.canonical(genes))
-        outside = ((genes < self.bounds[0]) | (genes > self.bounds[1])).any(axis=1)
+        outside = (self._problem.canonical(genes) != genes).any(axis=1)
         if outside.any():
             name = self.space.candidate_id(genes[np.argmax(outside)])
             raise UserError(f"genes[{np.argmax(outside)}] ({name}): outside the bounds that were trained; see .bounds")
