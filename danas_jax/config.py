@@ -49,6 +49,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class LatencyTable:
+    """A latency table (docs/lut.md): its board's budgets go by it. A config file gives the path only."""
+
+    path: str  # absolute from the start of a run
+    board: str = ""  # that the file says it is of; found at the start
+    sha256: str = ""  # of the file, hexadecimal; found at the start
+
+
+@dataclass(frozen=True)
 class DataSettings:
     """Where the pictures come from."""
 
@@ -181,6 +190,7 @@ class Config:
     export: ExportSettings = field(default_factory=ExportSettings)
     budgets: tuple[Limits, ...] = (Limits(sram_bytes=64 * 1024, flash_bytes=512 * 1024),)
     boards: tuple[Board, ...] = ()  # boards of the budgets that are the user's own, as they were at the start
+    latency_tables: tuple[LatencyTable, ...] = ()  # in place of the published lines, one per board of the budgets
     baselines: tuple[Baseline, ...] = ()
 
 

@@ -14,8 +14,9 @@ from tyro import cli as parse
 from tyro.conf import FlagCreatePairsOff, Suppress, UseAppendAction
 
 from danas_jax import config_io
-from danas_jax.config import Baseline, Board, Config, Limits, native_resolution_px
+from danas_jax.config import Baseline, Board, Config, LatencyTable, Limits, native_resolution_px
 from danas_jax.errors import UserError
+from danas_jax.hardware import run_tables
 from danas_jax.hardware.boards import board, limits_of, own_boards, remember
 from danas_jax.space import SearchSpace, Stage
 
@@ -56,10 +57,12 @@ class Flags(Config):
     space: SpaceFlags = dataclasses.field(default_factory=lambda: SpaceFlags(**_shallow(Config("").space)))
     budgets: Annotated[tuple[Limits, ...], Suppress] = ()
     boards: Annotated[tuple[Board, ...], Suppress] = ()
+    latency_tables: Annotated[tuple[LatencyTable, ...], Suppress] = ()
     baselines: Annotated[tuple[Baseline, ...], Suppress] = ()
     limits: LimitFlags = LimitFlags()
     board: UseAppendAction[tuple[str, ...]] = ()  # budget of this board's memory, in place of the config's
     reserved_sram_bytes: int | None = None  # for stack and application, in place of each --board's own reserve [B]
+    lut: UseAppendAction[tuple[str, ...]] = ()  # latency table of a budget's board, in place of the config's
     smoke: FlagCreatePairsOff[bool] = False  # tiny settings: the whole job in under a minute, its results mean nothing
     debug: FlagCreatePairsOff[bool] = False  # show the traceback of an error
 
@@ -74,7 +77,8 @@ def parse_flags(config: Config, arguments: list[str], program: str) -> Config:
     flags = parse(Flags, args=arguments, default=Flags(**values), prog=program)
     changed = {name: getattr(flags, name) for name in values}
     changed["space"] = SearchSpace(**_shallow(flags.space))
-    changed["budgets"] = budgets(flags.limits, flags.board, flags.reserved_sram_bytes) or config.budgets
+    given = budgets(flags.limits, flags.board, flags.reserved_sram_bytes)
+    changed["budgets"] = given or config.budgets
     result = Config(**changed)
     result = dataclasses.replace(
         result,
@@ -83,8 +87,18 @@ def parse_flags(config: Config, arguments: list[str], program: str) -> Config:
         # absolute, so that the run resumes from any folder
         data=dataclasses.replace(result.data, path=_absolute(result.data.path)),
         supernet_from=_absolute(result.supernet_from),
+        latency_tables=_latency_tables(config, flags.lut, given),
     )
     return config_io.from_json(config_io.to_json(result))  # the same strict types as a file's
+
+
+def _latency_tables(config: Config, paths: tuple[str, ...], given: tuple[Limits, ...]) -> tuple[LatencyTable, ...]:
+    """The tables of the flags, else the config's: of those, budgets `given` by flags leave out other boards'."""
+    entries = tuple(run_tables.named(path) for path in paths or (entry.path for entry in config.latency_tables))
+    if given and not paths:
+        entries = tuple(entry for entry in entries if entry.board in {limits.board for limits in given})
+    run_tables.check(entries, given or config.budgets)
+    return entries
 
 
 def _absolute(path: str) -> str:

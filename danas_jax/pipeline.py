@@ -17,7 +17,7 @@ from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
 from danas_jax.deploy.finalists import Finalist
 from danas_jax.errors import UserError
-from danas_jax.hardware import boards
+from danas_jax.hardware import boards, lut, run_tables
 from danas_jax.hardware import cost as hardware
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table, search_lines
@@ -37,6 +37,7 @@ class Run:
     folder: Path
     data: Data
     bounds: Bounds
+    latency_tables: lut.Tables
 
     @property
     def num_classes(self) -> int:
@@ -63,11 +64,14 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     runtime.keep_freed_memory()
     runtime.keep_compiled_programs()
     boards.remember(config.boards)
+    tables = run_tables.load(config.latency_tables, config.budgets)
+    for table in tables.values():
+        say(f"latency on {table.board}: by {table.source} ({table.runtime}, {len(table.rows)} rows)")
     data = open_data(config.data, native_resolution_px(config), config.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
-    bounds = _bounds(config, folder, len(data.class_names))
-    state = Run(config, folder, data, bounds)
+    bounds = _bounds(config, folder, len(data.class_names), tables)
+    state = Run(config, folder, data, bounds, tables)
     steps = {"train": train_phase, "search": search_phase, "retrain": retrain_phase, "export": export_phase}
     for phase in phases:
         if phase == "report":
@@ -85,7 +89,7 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
             run.mark_done(folder, phase, {**payload, "time_s": round(time.monotonic() - started, 1)})
 
 
-def _feasible_bounds(config: Config, num_classes: int) -> Bounds:
+def _feasible_bounds(config: Config, num_classes: int, tables: lut.Tables) -> Bounds:
     """Gene bounds after dropping what no budget can hold; UserError when nothing fits one of the budgets."""
     for limits in config.budgets:
         reserve = boards.reserve_text(limits)
@@ -93,19 +97,19 @@ def _feasible_bounds(config: Config, num_classes: int) -> Bounds:
     problems = [
         f"budgets[{i}]: nothing fits: {need}"
         for i, limits in enumerate(config.budgets)
-        if (need := hardware.smallest_need(config.space, num_classes, limits))
+        if (need := hardware.smallest_need(config.space, num_classes, limits, tables))
     ]
     if problems:
         raise UserError("\n".join(problems))
-    lower, upper, dropped = hardware.prune(config.space, config.budgets, num_classes)
+    lower, upper, dropped = hardware.prune(config.space, config.budgets, num_classes, tables)
     if dropped:
         say(f"pruned, no budget can hold: {', '.join(dropped)}")
     return lower, upper
 
 
-def _bounds(config: Config, folder: Path, num_classes: int) -> Bounds:
+def _bounds(config: Config, folder: Path, num_classes: int, tables: lut.Tables) -> Bounds:
     """The feasible bounds inside those that were trained, where the supernet is another run's."""
-    bounds = _feasible_bounds(config, num_classes)
+    bounds = _feasible_bounds(config, num_classes, tables)
     if not config.supernet_from:
         return bounds
     adopted = run.phase_done(folder, "train")
@@ -163,7 +167,10 @@ def search_phase(state: Run) -> dict:
             volumes = [row["hypervolume"] for row in event["budgets"]]
             state.record("search")({"step": event["generation"], "hypervolume": volumes})
 
-        supernet = Trained(config, state.folder, training, slice_, state.num_classes, state.bounds, progress.count)
+        supernet = Trained(
+            config, state.folder, training, slice_, state.num_classes, state.bounds, state.latency_tables,
+            progress.count,
+        )  # fmt: skip
         found = supernet.search(
             config.budgets, save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log
         )
@@ -230,14 +237,17 @@ def export_phase(state: Run) -> dict:
     for i, finalist in enumerate(unique):
         with Progress(f"export {i + 1}/{len(unique)} {finalist.name}"):
             exported[finalist.name] = deploy_finalists.export_one(
-                state.folder, finalist, state.config, training, validation, state.data.class_names
+                state.folder, finalist, state.config, state.latency_tables, training, validation, state.data.class_names
             )
     test = state.load("test", "test")
     for i, finalist in enumerate(unique):
         with Progress(f"test {i + 1}/{len(unique)} {finalist.name}"):
             answers[finalist.name] = deploy_finalists.test_once(state.folder, finalist, test)
     entries = [
-        deploy_finalists.summary_entry(state.folder, f, state.config, exported[f.name], answers[f.name]) for f in chosen
+        deploy_finalists.summary_entry(
+            state.folder, f, state.config, state.latency_tables, exported[f.name], answers[f.name]
+        )
+        for f in chosen
     ]
     summary = {
         "name": state.config.name,

@@ -18,7 +18,7 @@ from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split, open_data
 from danas_jax.errors import UserError
-from danas_jax.hardware import boards
+from danas_jax.hardware import boards, lut, run_tables
 from danas_jax.hardware import cost as hardware
 from danas_jax.search import feasible, runner
 from danas_jax.search.archive import Archive
@@ -29,7 +29,7 @@ from danas_jax.supernet.evaluate import subnet_evaluator
 
 
 class Trained:
-    """The supernet in a run's `folder`, searched inside `bounds`.
+    """The supernet in a run's `folder`, searched inside `bounds`; `latency_tables` time networks for their boards.
 
     `training` and `slice_` are the run's train and search splits; `progress(done, total)` hears of every evaluation.
     """
@@ -42,10 +42,11 @@ class Trained:
         slice_: Split,
         num_classes: int,
         bounds: Bounds,
+        latency_tables: lut.Tables,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ):
         self.config, self.space, self.bounds, self.num_classes = config, config.space, bounds, num_classes
-        self.search_images = len(slice_)
+        self.search_images, self.latency_tables = len(slice_), latency_tables
         chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
         names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
         cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))
@@ -77,11 +78,11 @@ class Trained:
 
     def costs(self, genes: np.ndarray, board: str = "") -> dict[str, np.ndarray]:
         """Costs of genes [N, G], one array [N] per key of hardware.cost.COST_KEYS; latency on `board`."""
-        return hardware.space_costs(self.space, genes, self.num_classes, board)
+        return hardware.space_costs(self.space, genes, self.num_classes, board, self.latency_tables)
 
     def violation(self, genes: np.ndarray, limits: Limits) -> np.ndarray:
         """0 for genes [N, G] that keep `limits`, else more, float64 [N]."""
-        return hardware.space_violation(self.space, genes, self.num_classes, limits)
+        return hardware.space_violation(self.space, genes, self.num_classes, limits, self.latency_tables)
 
     def search(self, budgets: Sequence[Limits], settings: dict[str, Any] | None = None, **hooks: Any) -> Archive:
         """Fronts, re-ranked candidates and finalists of each budget; `settings` replace the run's SearchSettings.
@@ -104,8 +105,9 @@ def open_trained(folder: str | Path) -> Trained:
         raise UserError(f"{folder}: holds no trained supernet; give a run's folder (`danas train` makes one)")
     config = read_config(folder / "config.json")
     boards.remember(config.boards)
+    tables = run_tables.load(config.latency_tables, config.budgets)
     data = open_data(config.data, native_resolution_px(config), config.seed)
     low, high = (np.array(bound) for bound in run.phase_payload(folder, "train")["trained_bounds"])
     splits = data.load("train", "search"), data.load("search", "search")
     with run.lock(folder):
-        return Trained(config, folder, *splits, len(data.class_names), (low, high))
+        return Trained(config, folder, *splits, len(data.class_names), (low, high), tables)

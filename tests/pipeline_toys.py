@@ -28,7 +28,15 @@ TOY = Config(
     export=ExportSettings(calibration_images=16, verify_images=2),
     budgets=(Limits(sram_bytes=5 * 1024), Limits(sram_bytes=8 * 1024, macs=100_000)),
 )
-WITH_BASELINE = Config(**{**vars(TOY), "name": "with_baseline", "baselines": (Baseline("fixed", resolution_px=16),)})
+BY_TABLE = Limits(sram_bytes=8 * 1024, macs=100_000, board="rp2040")
+WITH_BASELINE = Config(
+    **{
+        **vars(TOY),
+        "name": "with_baseline",
+        "budgets": (TOY.budgets[0], BY_TABLE),
+        "baselines": (Baseline("fixed", resolution_px=16),),
+    }
+)
 
 # Patterns of what is there when the process dies, right after it was written; in the order of the phases.
 KILLS = {

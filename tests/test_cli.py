@@ -103,7 +103,7 @@ def test_smoke_is_valid_idempotent_and_yields_to_flags(name):
 def all_fields(cls, prefix=""):
     hints = {f.name: f for f in dataclasses.fields(cls)}
     for name in hints:
-        if f"{prefix}{name}" in ("budgets", "boards", "baselines", "space.stages", "train.stages"):
+        if f"{prefix}{name}" in ("budgets", "boards", "latency_tables", "baselines", "space.stages", "train.stages"):
             continue
         kind = {"data": "DataSettings", "space": "SearchSpace"}.get(name, f"{name.capitalize()}Settings")
         nested = getattr(sys.modules["danas_jax.config"], kind, None) if not prefix else None
@@ -121,7 +121,7 @@ def test_help_lists_every_field_with_default_and_one_line(capsys):
     options = dict(re.findall(r"^ *--([a-z0-9.-]+)[^\n]*\n((?:(?! *--)[^\n]*\n)*)", text, flags=re.M))
     fields = [name.replace("_", "-") for name in all_fields(Config)]
     assert len(fields) > 50
-    for name in [*fields, "limits.sram-bytes", "board", "reserved-sram-bytes", "smoke", "debug"]:
+    for name in [*fields, "limits.sram-bytes", "board", "reserved-sram-bytes", "lut", "smoke", "debug"]:
         assert name in options, name
         described = " ".join(options[name].split())
         assert re.match(r"[^(].*\((default:|repeatable)", described), f"{name}: {described!r}"

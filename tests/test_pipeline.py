@@ -25,6 +25,7 @@ FINALIST = {
     *("retrain_image_views", "on_board"),
 }
 ACCURACY = {"search", "float_validation", "int8_validation", "int8_test", "int8_test_interval"}
+TABLE = "op,input,output,kernel,stride,padding,ms\nOVERHEAD,,,,,,7000\nCONV_2D,8x8x4,8x8x8,1,1,same,1\n"
 PHASES = ("train", "search", "retrain", "export")
 
 
@@ -59,7 +60,9 @@ def watched(place):
         patch.setattr(
             deploy_finalists, "test_answers", lambda f, *a: tested.append((phase[0], f.name)) or answers(f, *a)
         )
-        assert cli.main(["run", config_file(place, "WITH_BASELINE")]) == 0
+        table = place / "table.csv"
+        table.write_text('# {"board": "rp2040", "runtime": "tflm", "version": 1}\n' + TABLE)
+        assert cli.main(["run", config_file(place, "WITH_BASELINE"), "--lut", str(table)]) == 0
     return place / "runs" / "with_baseline", drawn, tested
 
 
@@ -72,7 +75,7 @@ def check_summary(folder: Path) -> dict:
         assert set(finalist) == FINALIST
         assert set(finalist["accuracy"]) == ACCURACY
         assert set(finalist["data"]) == {"resolution_px", "colour"}
-        assert set(finalist["predicted"]) == set(COST_KEYS)
+        assert set(finalist["predicted"]) == {*COST_KEYS, "latency_shares"}
         assert finalist["on_board"] == {"input_pipeline_bytes": 0, "input_pipeline_ms": 0.0, "energy_mj": None}
         assert set(finalist["measured"]) == {"arena_bytes", "file_bytes"}
         assert set(finalist["files"]) == {"tflite", "header", "manifest"}
@@ -148,6 +151,19 @@ def test_a_baseline_is_compared_with_every_candidate(watched):
         assert c["difference"] == pytest.approx(by_id[c["finalist"]] - by_id["fixed"])
         assert c["interval"][0] <= c["difference"] <= c["interval"][1]
     assert len({f["retrain_image_views"] for f in summary["finalists"]}) == 1  # the same recipe for all
+    by_table = [f for f in summary["finalists"] if f["budget"] and f["budget"]["board"]]
+    assert len(by_table) == 2
+    archive = json.loads((folder / "search/pareto.json").read_text())["budgets"][1]["reranked"]
+    for finalist in summary["finalists"]:
+        predicted = finalist["predicted"]
+        if finalist in by_table:
+            assert predicted["latency_shares"]["looked_up"] == pytest.approx(7000 / predicted["latency_ms"], rel=0.01)
+            assert sum(predicted["latency_shares"].values()) == pytest.approx(1)
+            searched = next(c for c in archive if c["id"] == finalist["id"])["costs"]["latency_ms"]
+            assert searched == pytest.approx(predicted["latency_ms"], rel=1e-9)
+        else:
+            assert predicted["latency_shares"] is None
+            assert predicted["latency_ms"] < 7000
     assert sorted(tested) == sorted(("export", name) for name in {*candidates, "fixed"})  # the test split: once each
 
 
@@ -204,7 +220,7 @@ def test_bad_input_is_refused_before_any_training(tmp_path, monkeypatch, capsys,
 def test_the_start_says_what_a_budget_counts(capsys):
     board = boards.limits_of(boards.board("stm32f746"), 20 * 1024)
     counted = dataclasses.replace(board, count_input_pipeline=True, camera_px=96)
-    pipeline._feasible_bounds(Config("c", budgets=(counted, Limits(macs=9_000_000))), 2)
+    pipeline._feasible_bounds(Config("c", budgets=(counted, Limits(macs=9_000_000))), 2, {})
     shown = capsys.readouterr().out
     reserve = "20 kB reserved of the board's 320 kB SRAM"
     assert (

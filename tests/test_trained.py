@@ -12,6 +12,8 @@ from pipeline_toys import TOY, config_file
 from danas_jax import cli
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
+from danas_jax.hardware.layer_key import OVERHEAD, Key
+from danas_jax.hardware.lut import Row, Table
 from danas_jax.search import archive
 from danas_jax.trained import open_trained
 
@@ -56,6 +58,16 @@ def test_other_settings(run):
     assert few.evaluations is not None
     assert len(few.budgets) == 1
     assert len(few.evaluations.genes) < 8
+
+
+def test_a_latency_table_of_the_notebook_times_networks(run):
+    net = open_trained(run)
+    net.latency_tables = {
+        "rp2040": Table("rp2040", "tflm", {Key("CONV_2D", (1,), (1,)): Row(0), Key(OVERHEAD): Row(9e6)})
+    }
+    assert net.costs(net.space.min_genes[None], "rp2040")["latency_ms"] > 9e6
+    assert net.violation(net.space.min_genes[None], Limits(latency_ms=9e6, board="rp2040")) > 0
+    assert net.violation(net.space.min_genes[None], Limits(latency_ms=9e6)) == 0
 
 
 def test_what_is_refused(run, place):

@@ -18,7 +18,8 @@ from danas_jax.config import Config, Limits
 from danas_jax.data.dataset import Split
 from danas_jax.deploy.export import FILES, export, test_answers
 from danas_jax.deploy.retrain import image_views, retrain
-from danas_jax.hardware.cost import cost
+from danas_jax.hardware import lut
+from danas_jax.hardware.cost import cost, latency_shares
 from danas_jax.hardware.input_pipeline import on_board
 from danas_jax.layers import LayerSpec
 from danas_jax.metrics import bootstrap_interval, paired_bootstrap
@@ -92,6 +93,7 @@ def export_one(
     run_dir: Path,
     finalist: Finalist,
     config: Config,
+    latency_tables: lut.Tables,
     training: Split,
     validation: Split,
     classes: tuple[str, ...],
@@ -103,7 +105,8 @@ def export_one(
         weights = run.read_arrays(run_dir / "retrain" / finalist.name / "weights.npz")
         measured = export(
             folder, finalist.name, finalist.layers, finalist.data, weights["params"], weights["stats"],
-            _predicted(finalist), config.export, training, validation, classes, _seed(config.seed, finalist.name),
+            _predicted(finalist, latency_tables), config.export, training, validation, classes,
+            _seed(config.seed, finalist.name),
         )  # fmt: skip
         run.write_json(saved, measured)
     return run.read_json(saved)
@@ -118,9 +121,17 @@ def test_once(run_dir: Path, finalist: Finalist, test: Split) -> np.ndarray:
     return np.array(run.read_json(saved)["right"], bool)
 
 
-def summary_entry(run_dir: Path, finalist: Finalist, config: Config, exported: dict, right: np.ndarray) -> dict:
+def summary_entry(
+    run_dir: Path,
+    finalist: Finalist,
+    config: Config,
+    latency_tables: lut.Tables,
+    exported: dict,
+    right: np.ndarray,
+) -> dict:
     """One element of summary.json's `finalists` (docs/run_directory.md)."""
     history = run.read_json(run_dir / "retrain" / finalist.name / "history.json")
+    predicted = _predicted(finalist, latency_tables)
     described = config.space.describe(finalist.genes) if finalist.genes is not None else {"arch": None}
     return {
         "id": finalist.id,
@@ -130,8 +141,8 @@ def summary_entry(run_dir: Path, finalist: Finalist, config: Config, exported: d
         "data": dataclasses.asdict(finalist.data),
         "arch": described["arch"],
         "budget": None if finalist.budget is None else dataclasses.asdict(finalist.budget),
-        "predicted": _predicted(finalist),
-        "on_board": on_board(_predicted(finalist), finalist.budget or Limits()),
+        "predicted": predicted,
+        "on_board": on_board(predicted, finalist.budget or Limits()),
         "measured": exported["measured"],
         "accuracy": {
             "search": None if finalist.candidate is None else finalist.candidate.accuracy_full,
@@ -163,8 +174,11 @@ def comparisons(finalists: list[Finalist], answers: dict[str, np.ndarray], seed:
     return result
 
 
-def _predicted(finalist: Finalist) -> dict:
-    return cost(finalist.layers, finalist.budget.board if finalist.budget else "")
+def _predicted(finalist: Finalist, latency_tables: lut.Tables) -> dict:
+    """The costs on the budget's board, and what its latency rests on."""
+    board = finalist.budget.board if finalist.budget else ""
+    shares = latency_shares(finalist.layers, board, latency_tables)
+    return {**cost(finalist.layers, board, latency_tables), "latency_shares": shares}
 
 
 def _seed(seed: int, name: str) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
-from danas_jax.hardware import flash, graph, input_pipeline, latency, population, tflm
+from danas_jax.hardware import flash, graph, input_pipeline, latency, lut, population, tflm
 from danas_jax.layers import LayerSpec
 from danas_jax.space import SearchSpace
 
@@ -37,13 +37,17 @@ BOUNDS = {
 NAMES = {"sram_bytes": "SRAM", "flash_bytes": "flash", "macs": "MACs", "latency_ms": "latency"}
 
 
-def cost(layers: Sequence[LayerSpec], board_name: str = "") -> dict[str, int | float]:
+def cost(
+    layers: Sequence[LayerSpec], board_name: str = "", latency_tables: lut.Tables = lut.NO_TABLES
+) -> dict[str, int | float]:
     """Every figure of one network, keys as in docs/design.md: bytes, MACs and milliseconds (on `board_name`).
 
-    Raises UserError for an unknown board or a network that cannot be (see `graph.from_layers`).
+    Raises UserError for an unknown board, its table of other operators, or a network that cannot be (see
+    `graph.from_layers`).
     """
     net = graph.from_layers(layers)
     macs, (device, host) = graph.total_macs(net), tflm.arenas(net)
+    table = latency_tables.get(board_name)
     return {
         "macs": macs,
         "params": graph.params(net),
@@ -54,22 +58,34 @@ def cost(layers: Sequence[LayerSpec], board_name: str = "") -> dict[str, int | f
         "flash_bytes": flash.flash_bytes(net.file_bytes),
         "input_px": layers[0].in_shape[0],
         "input_channels": layers[0].in_shape[2],
-        "latency_ms": latency.latency_ms(macs, board_name),
+        "latency_ms": lut.predict(table, net).total_ms if table else latency.latency_ms(macs, board_name),
     }
+
+
+def latency_shares(layers: Sequence[LayerSpec], board_name: str, latency_tables: lut.Tables) -> dict[str, float] | None:
+    """Shares of a network's latency that are looked up, interpolated, fallen back; None without the board's table."""
+    table = latency_tables.get(board_name)
+    return lut.predict(table, graph.from_layers(layers)).shares if table else None
 
 
 _planned: dict[tuple[str, int], dict[bytes, tuple[int, int]]] = {}  # (space, classes) -> canonical genes -> arenas
 CACHE_ENTRIES = 1_000_000  # per (space, classes), about 500 B each; then it starts afresh
 
 
-def space_costs(space: SearchSpace, genes: np.ndarray, num_classes: int, board_name: str = "") -> dict[str, np.ndarray]:
+def space_costs(
+    space: SearchSpace,
+    genes: np.ndarray,
+    num_classes: int,
+    board_name: str = "",
+    latency_tables: lut.Tables = lut.NO_TABLES,
+) -> dict[str, np.ndarray]:
     """Costs of genes [N, G]: one array [N] per key of COST_KEYS, int64 but for latency_ms (float64).
 
-    Equal to `cost(space.layers(g, num_classes), board_name)` for each row. Each arena is planned, once: it is kept in
-    memory. Raises UserError for genes outside the space and for an unknown board.
+    Equal to `cost(space.layers(g, num_classes), board_name, latency_tables)` for each row, a table's latency to
+    rounding. Each arena is planned, once: it is kept in memory. Raises UserError as `population.costs` does.
     """
     genes = np.atleast_2d(genes)
-    costs = population.costs(space, genes, num_classes, board_name)
+    costs = population.costs(space, genes, num_classes, board_name, latency_tables)
     known = _planned.setdefault((space.fingerprint, num_classes), {})
     if len(known) > CACHE_ENTRIES:
         known.clear()
@@ -116,16 +132,22 @@ def fits(costs: Mapping[str, np.ndarray | float], limits: Limits) -> np.ndarray:
     return violation(costs, limits) == 0.0
 
 
-def space_violation(space: SearchSpace, genes: np.ndarray, num_classes: int, limits: Limits) -> np.ndarray:
+def space_violation(
+    space: SearchSpace,
+    genes: np.ndarray,
+    num_classes: int,
+    limits: Limits,
+    latency_tables: lut.Tables = lut.NO_TABLES,
+) -> np.ndarray:
     """Violation of genes [N, G], float64 [N]; 0 = fits, by the planned arenas.
 
     Only networks that the arenas' lower bounds do not exclude are planned; the violation of the others is that of the
     bounds. So above 0 it may be too small, but it depends on nothing but genes and limits.
     """
-    found = violation(population.costs(space, genes, num_classes, limits.board), limits)
+    found = violation(population.costs(space, genes, num_classes, limits.board, latency_tables), limits)
     rows = np.flatnonzero(found == 0.0)
     if limits.sram_bytes is not None and rows.size:
-        found[rows] = violation(space_costs(space, genes[rows], num_classes, limits.board), limits)
+        found[rows] = violation(space_costs(space, genes[rows], num_classes, limits.board, latency_tables), limits)
     return found
 
 
@@ -156,13 +178,15 @@ def _text(field: str, value: float, limit: bool) -> str:
     return f"{rounded(value * 10) / 10:g} ms"
 
 
-def smallest_need(space: SearchSpace, num_classes: int, limits: Limits) -> str | None:
+def smallest_need(
+    space: SearchSpace, num_classes: int, limits: Limits, latency_tables: lut.Tables = lut.NO_TABLES
+) -> str | None:
     """None when something of the space may fit `limits`, else e.g. "needs 31.2 kB SRAM, limit is 20 kB".
 
     Tried are the smallest system, every system that differs from it in one axis, and those at every resolution and
     colour. The arena is not monotone in the genes (a wider map can pack better), so the smallest genes need not be the
     smallest arena; but kernels and colour move it by little, and two axes at once would have to conspire for a system
-    outside this list to be the only one that fits.
+    outside this list to be the only one that fits. Nor is a latency table's time monotone where layers fall back.
     """
     # the data axes together: they scale the input and every map
     rows = [
@@ -171,7 +195,7 @@ def smallest_need(space: SearchSpace, num_classes: int, limits: Limits) -> str |
         for c in range(len(space.colours))
     ]
     rows += [_only(space, axis, value) for axis, value in _single_axis(space) if axis >= 2]
-    costs = space_costs(space, np.array(rows), num_classes, limits.board)
+    costs = space_costs(space, np.array(rows), num_classes, limits.board, latency_tables)
     if fits(costs, limits).any():
         return None
     needs = needed(costs, limits)
@@ -189,7 +213,9 @@ def smallest_need(space: SearchSpace, num_classes: int, limits: Limits) -> str |
     return "; ".join(parts) + together
 
 
-def prune(space: SearchSpace, budgets: Sequence[Limits], num_classes: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def prune(
+    space: SearchSpace, budgets: Sequence[Limits], num_classes: int, latency_tables: lut.Tables = lut.NO_TABLES
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """(lower, upper) bounds of the genes, int64 [G] each and inclusive, and the dropped values as "axis = value".
 
     A value goes when no budget can hold it with every other axis at its smallest; values go from the top of an axis
@@ -201,7 +227,7 @@ def prune(space: SearchSpace, budgets: Sequence[Limits], num_classes: int) -> tu
         rows = np.array([_only(space, axis, value) for axis, value in pairs])
         ok = np.zeros(len(pairs), bool)
         for limits in budgets:
-            ok |= space_violation(space, rows, num_classes, limits) == 0.0
+            ok |= space_violation(space, rows, num_classes, limits, latency_tables) == 0.0
         for (axis, value), keep in zip(pairs, ok, strict=True):
             if keep:
                 upper[axis] = max(upper[axis], value)

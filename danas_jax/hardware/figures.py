@@ -102,11 +102,10 @@ def _latency(net: Graph, setting: Setting) -> dict[str, Any]:
     """Milliseconds of the network alone, what they are based on, and which share of them was looked up."""
     if setting.table:
         found = lut.predict(setting.table, net)
-        shares = {name: getattr(found, f"{name}_share") for name in (lut.LOOKED_UP, lut.INTERPOLATED, lut.FALLBACK)}
         basis = f"latency table {setting.table.source} ({setting.table.board}, {setting.table.runtime})"
         if found.fallback_share:
             basis += f"; fallback: {found.basis}"
-        return {"ms": found.total_ms, "basis": basis, "shares": shares}
+        return {"ms": found.total_ms, "basis": basis, "shares": found.shares}
     if not latency.has_line(setting.runtime.name):
         return {"ms": None, "basis": f"no published latency for {setting.runtime.name}", "shares": None}
     line = latency.line(setting.board.name if setting.board else "", setting.runtime.name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Row:
         return f"{self.ms:.6g}", self.readings, f"{self.spread:.4f}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity, so that what is computed with a table can be kept
 class Table:
     """Measured layers of one (board, runtime). `info` says how they were measured, `source` names it in errors."""
 
@@ -87,6 +88,10 @@ class Table:
             slope = 1e6 * ms / total if total else 0.0
             return latency.Line(0.0, slope, f"mean over the table (no published line for {self.board}, {self.runtime})")
 
+    def fallback_ms_per_mac(self, macs):
+        """Milliseconds of a MAC that the table does not tell, in a network of `macs` (an int, or an array)."""
+        return self.fallback.ms(macs) / np.maximum(macs, 1)
+
     def time(self, key: Key | None) -> tuple[float, str] | None:
         """(ms, LOOKED_UP or INTERPOLATED) of a layer; None where the table does not tell."""
         if key is None:
@@ -96,6 +101,10 @@ class Table:
         line = self.fits.get(key.family)
         ms = line.ms(key.features) if line else None
         return None if ms is None else (ms, INTERPOLATED)
+
+
+Tables = Mapping[str, Table]  # board -> the table of its latencies
+NO_TABLES: Tables = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,11 @@ class Latency:
         """Share of the time that is from the line over MACs."""
         return self._share(FALLBACK)
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """All three, by LOOKED_UP, INTERPOLATED and FALLBACK."""
+        return {source: self._share(source) for source in (LOOKED_UP, INTERPOLATED, FALLBACK)}
+
 
 def predict(table: Table, graph: Graph) -> Latency:
     """The time of a network by `table`.
@@ -156,13 +170,28 @@ def predict(table: Table, graph: Graph) -> Latency:
     if table.operators.isdisjoint(names):
         have = ", ".join(sorted(table.operators)) or "none"
         raise UserError(f"{table.source}: a table of other operators ({have}); the network has {', '.join(names)}")
-    line = table.fallback
-    per_mac = line.ms(total) / total if total else 0.0
-    every = []
-    for operator, count in zip(graph.operators, counts, strict=True):
-        found = table.time(layer_key.key_of(graph, operator))
-        every.append(OperatorLatency(*found) if found else OperatorLatency(count * per_mac, FALLBACK))
-    return Latency(table.overhead_ms, tuple(every), line.basis)
+    per_mac = float(table.fallback_ms_per_mac(total))
+    every = [
+        OperatorLatency(*found) if found else OperatorLatency(count * per_mac, FALLBACK)
+        for found, count in zip(_times(table, graph), counts, strict=True)
+    ]
+    return Latency(table.overhead_ms, tuple(every), table.fallback.basis)
+
+
+def _times(table: Table, graph: Graph) -> list[tuple[float, str] | None]:
+    """What the table tells of each operator."""
+    return [table.time(layer_key.key_of(graph, operator)) for operator in graph.operators]
+
+
+def told(table: Table, graph: Graph) -> tuple[float, int]:
+    """(ms of the operators that the table tells, MACs of the others): sums, so those of a network's parts add up."""
+    pairs = list(zip(_times(table, graph), macs(graph), strict=True))
+    return sum(found[0] for found, _ in pairs if found), sum(count for found, count in pairs if not found)
+
+
+def total_ms(table: Table, told_ms, untold_macs, macs):
+    """`predict(...).total_ms` of networks by their sums of `told` and their MACs (numbers, or arrays of any shape)."""
+    return table.overhead_ms + told_ms + untold_macs * table.fallback_ms_per_mac(macs)
 
 
 def load(path: Path | str) -> Table:

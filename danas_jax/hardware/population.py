@@ -4,7 +4,7 @@ A network of a SearchSpace is a chain of parts (stem, blocks, top), each a funct
 table of its figures, filled by the functions that cost one network. Live bytes are maxima over the parts: a residual
 keeps a block's input alive inside that block only. Everything else is a sum over the parts, less what a network has
 once and each part has, too, where it is costed as a network (the file's header, say). Only the planner's packing is
-neither: the arenas are lower bounds.
+neither: the arenas are lower bounds. A latency table (lut.py) gives each part two more sums.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from danas_jax.errors import UserError
-from danas_jax.hardware import flash, graph, latency, tflm
+from danas_jax.hardware import flash, graph, latency, lut, tflm
 from danas_jax.layers import LayerBuilder, LayerSpec
 from danas_jax.space import CHANNELS, Block, SearchSpace, Stage
 
@@ -27,8 +27,9 @@ SUMS = ("macs", "params", "file_bytes", "tail_device_bytes", "tail_host_bytes")
 MAXIMA = ("peak_sram_bytes", "head_bound_bytes")
 LATER = len(SUMS)  # the row between the two: what `_later` counts
 CHUNK = 4096  # networks at a time: their figures stay in a core's cache
-Figures = tuple[int, ...]  # SUMS, LATER, MAXIMA
-NOTHING: Figures = (0,) * (len(SUMS) + 1 + len(MAXIMA))  # of a block beyond the depth
+FIGURES = len(SUMS) + 1 + len(MAXIMA)
+Figures = tuple[float, ...]  # SUMS, LATER, MAXIMA; or those of `lut.told`
+Measure = Callable[[tuple[LayerSpec, ...], int], Figures]  # figures of a part's layers and what it adds to LATER
 
 
 class Part(NamedTuple):
@@ -36,7 +37,7 @@ class Part(NamedTuple):
 
     axes: tuple[int, ...]
     counts: tuple[int, ...]  # number of values of each
-    table: np.ndarray  # int64 [figures, product of counts]
+    table: np.ndarray  # int64, by a latency table float64 [figures, product of counts]
 
 
 class Tables(NamedTuple):
@@ -46,7 +47,7 @@ class Tables(NamedTuple):
     surplus: np.ndarray  # int64 [SUMS, LATER of the whole network + 1]
 
 
-def _figures(layers: tuple[LayerSpec, ...], later: int = 0) -> Figures:
+def _figures(layers: tuple[LayerSpec, ...], later: int) -> Figures:
     """The figures of `layers` as a network of its own."""
     net = graph.from_layers(layers)
     sums = graph.total_macs(net), graph.params(net), net.file_bytes, *tflm.tail_bytes(net)
@@ -68,29 +69,30 @@ def _part(space: SearchSpace, names: list[str], figures: Callable[..., Figures])
     axes = tuple(space.index[name] for name in names)
     rows = [figures(*values) for values in product(*(space.axes[axis].values for axis in axes))]
     counts = tuple(len(space.axes[axis].values) for axis in axes)
-    return Part(axes, counts, np.ascontiguousarray(np.array(rows, np.int64).T))
+    return Part(axes, counts, np.ascontiguousarray(np.array(rows).T))
 
 
-def _stem(space: SearchSpace) -> Part:
+def _stem(space: SearchSpace, measure: Measure) -> Part:
     def figures(resolution_px: int, colour: str, width: int) -> Figures:
         net = LayerBuilder((resolution_px, resolution_px, CHANNELS[colour]))
         space.add_stem(net, width)
-        return _figures(net.build())
+        return measure(net.build(), 0)
 
     return _part(space, ["resolution_px", "colour", "stem.width"], figures)
 
 
-def _block(space: SearchSpace, s: int, b: int, entry: str, side_px: dict[int, int]) -> Part:
+def _block(space: SearchSpace, measure: Measure, s: int, b: int, entry: str, side_px: dict[int, int]) -> Part:
     """Block `b` of stage `s`; `entry` is the axis of its input's width, side_px[resolution] its input's side [px]."""
 
     @cache  # the depths of a later block share it
     def active(resolution_px: int, channels: int, width: int, expansion: int, kernel: int) -> Figures:
         net = LayerBuilder((side_px[resolution_px], side_px[resolution_px], channels))
         space.add_block(net, s, b, width, Block(expansion, kernel))
-        return _figures(net.build(), _later(space, space.stages[s]) if b else 0)
+        return measure(net.build(), _later(space, space.stages[s]) if b else 0)
 
     def later(resolution_px: int, width: int, depth: int, expansion: int, kernel: int) -> Figures:
-        return active(resolution_px, width, width, expansion, kernel) if b < depth else NOTHING
+        found = active(resolution_px, width, width, expansion, kernel)
+        return found if b < depth else (0,) * len(found)
 
     own = [f"s{s}.b{b}.expansion", f"s{s}.b{b}.kernel"]
     if b == 0:
@@ -98,11 +100,11 @@ def _block(space: SearchSpace, s: int, b: int, entry: str, side_px: dict[int, in
     return _part(space, ["resolution_px", entry, f"s{s}.depth", *own], later)
 
 
-def _top(space: SearchSpace, num_classes: int, entry: str, side_px: dict[int, int]) -> Part:
+def _top(space: SearchSpace, measure: Measure, num_classes: int, entry: str, side_px: dict[int, int]) -> Part:
     def figures(resolution_px: int, channels: int, width: int) -> Figures:
         net = LayerBuilder((side_px[resolution_px], side_px[resolution_px], channels))
         space.add_top(net, width, num_classes)
-        return _figures(net.build())
+        return measure(net.build(), 0)
 
     return _part(space, ["resolution_px", entry, "head.width"], figures)
 
@@ -120,13 +122,8 @@ def _one_per_count(space: SearchSpace) -> dict[int, np.ndarray]:
     return found
 
 
-@lru_cache(maxsize=8)
-def tables(space: SearchSpace, num_classes: int) -> Tables:
-    """The tables of `space`; made once per (space, classes) and kept.
-
-    A part's has a row per combination of its genes, the largest resolutions x input widths x widths x expansions x
-    kernels; a row takes 64 B and about 30 us.
-    """
+def _parts(space: SearchSpace, num_classes: int, measure: Measure) -> tuple[Part, ...]:
+    """The parts of every network of `space` in order, with the figures that `measure` gives."""
     smallest = np.tile(space.min_genes, (len(space.resolutions_px), 1))
     smallest[:, space.index["resolution_px"]] = np.arange(len(smallest))
     shapes = [{layer.name: layer.out_shape for layer in space.layers(genes, num_classes)} for genes in smallest]
@@ -135,34 +132,66 @@ def tables(space: SearchSpace, num_classes: int) -> Tables:
         """Side of a layer's output by resolution."""
         return {px: shape[layer][0] for px, shape in zip(space.resolutions_px, shapes, strict=True)}
 
-    parts, entry, side = [_stem(space)], "stem.width", side_px("stem")
+    parts, entry, side = [_stem(space, measure)], "stem.width", side_px("stem")
     for s, stage in enumerate(space.stages):
         for b in range(stage.depths[-1]):
-            parts.append(_block(space, s, b, entry, side))
+            parts.append(_block(space, measure, s, b, entry, side))
             entry, side = f"s{s}.width", side_px(f"s{s}.b0.project")
-    parts.append(_top(space, num_classes, entry, side))
+    return (*parts, _top(space, measure, num_classes, entry, side))
 
+
+@lru_cache(maxsize=8)
+def tables(space: SearchSpace, num_classes: int) -> Tables:
+    """The tables of `space`; made once per (space, classes) and kept.
+
+    A part's has a row per combination of its genes, the largest resolutions x input widths x widths x expansions x
+    kernels; a row takes 64 B and about 30 us.
+    """
+    parts = _parts(space, num_classes, _figures)
     # What a network has once does not depend on its widths. It does on its number of operators, but by alignment only.
     examples = _one_per_count(space)
     surplus = np.zeros((LATER, max(examples) + 1), np.int64)
     for later, genes in examples.items():
-        whole = _figures(space.layers(genes, num_classes))
-        surplus[:, later] = _gather(tuple(parts), genes[:, None])[:LATER, 0] - whole[:LATER]
-    return Tables(tuple(parts), surplus)
+        whole = _figures(space.layers(genes, num_classes), 0)
+        surplus[:, later] = _gather(parts, genes[:, None])[:LATER, 0] - whole[:LATER]
+    return Tables(parts, surplus)
+
+
+@lru_cache(maxsize=8)
+def timed_parts(space: SearchSpace, num_classes: int, table: lut.Table) -> tuple[Part, ...]:
+    """The parts of every network of `space` with what `table` tells of them (`lut.told`); kept, as `tables` are.
+
+    Raises UserError for a table of other operators.
+    """
+    lut.predict(table, graph.from_layers(space.layers(space.min_genes, num_classes)))  # refuses such a table
+    return _parts(space, num_classes, lambda layers, _: lut.told(table, graph.from_layers(layers)))
+
+
+def _rows(part: Part, genes: np.ndarray) -> np.ndarray:
+    """Column of the part's table for each of genes intp [G, N], intp [N]."""
+    row = genes[part.axes[0]]
+    for axis, count in zip(part.axes[1:], part.counts[1:], strict=True):
+        row = row * count + genes[axis] if count > 1 else row
+    return row
 
 
 def _gather(parts: tuple[Part, ...], genes: np.ndarray) -> np.ndarray:
     """Figures summed, and maxima, over the parts: int64 [figures, N] for genes intp [G, N] inside the space."""
-    total = np.zeros((len(NOTHING), genes.shape[1]), np.int64)
+    total = np.zeros((FIGURES, genes.shape[1]), np.int64)
     more = np.empty_like(total)
     for part in parts:
-        row = genes[part.axes[0]]
-        for axis, count in zip(part.axes[1:], part.counts[1:], strict=True):
-            row = row * count + genes[axis] if count > 1 else row
         # The indices are in range; "clip" only spares NumPy a copy of `more` for the case that they are not.
-        np.take(part.table, row, axis=1, out=more, mode="clip")
+        np.take(part.table, _rows(part, genes), axis=1, out=more, mode="clip")
         total[: LATER + 1] += more[: LATER + 1]
         np.maximum(total[LATER + 1 :], more[LATER + 1 :], out=total[LATER + 1 :])
+    return total
+
+
+def _told(parts: tuple[Part, ...], genes: np.ndarray) -> np.ndarray:
+    """The sums of `lut.told` of genes intp [G, N] inside the space, float64 [2, N]."""
+    total = np.zeros((2, genes.shape[1]))
+    for part in parts:  # one after the other, so that a network's rounding does not depend on its neighbours
+        total += np.take(part.table, _rows(part, genes), axis=1)
     return total
 
 
@@ -181,14 +210,23 @@ def _chunk_costs(known: Tables, genes: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def costs(space: SearchSpace, genes: np.ndarray, num_classes: int, board_name: str = "") -> dict[str, np.ndarray]:
+def costs(
+    space: SearchSpace,
+    genes: np.ndarray,
+    num_classes: int,
+    board_name: str = "",
+    latency_tables: lut.Tables = lut.NO_TABLES,
+) -> dict[str, np.ndarray]:
     """Costs of genes [N, G], canonical or not: an array [N] per key of cost.COST_KEYS, int64 but latency_ms (float64).
 
     Equal to the figures of each network alone, but for the arenas, which are lower bounds: the live set of rounded-up
     buffers and the persistent records, without gaps that the planner leaves and without TFLM's needs while it prepares.
-    Large populations take all cores. Raises UserError for genes outside the space and for an unknown board.
+    The latency is by the board's table where there is one, to rounding. Large populations take all cores. Raises
+    UserError for genes outside the space, an unknown board and a table of other operators.
     """
     genes, known = np.asarray(genes), tables(space, num_classes)
+    table = latency_tables.get(board_name)
+    timed = timed_parts(space, num_classes, table) if table else ()
     if genes.ndim != 2 or genes.shape[1] != len(space.axes):
         raise UserError(f"genes of shape {genes.shape}: give [N, {len(space.axes)}] for the space {space.name}")
 
@@ -197,7 +235,12 @@ def costs(space: SearchSpace, genes: np.ndarray, num_classes: int, board_name: s
         outside = ((columns < 0) | (columns >= space.cardinalities[:, None])).any(axis=0)
         if outside.any():
             space.check(columns[:, np.argmax(outside)])  # says which gene it is
-        return _chunk_costs(known, columns)
+        found = _chunk_costs(known, columns)
+        if table:
+            found["latency_ms"] = lut.total_ms(table, *_told(timed, columns), found["macs"])
+        else:
+            found["latency_ms"] = latency.latency_ms(found["macs"], board_name)
+        return found
 
     starts = range(0, max(len(genes), 1), CHUNK)
     if len(starts) == 1:
@@ -206,11 +249,12 @@ def costs(space: SearchSpace, genes: np.ndarray, num_classes: int, board_name: s
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy computes without the interpreter's lock
             done = list(pool.map(chunk, starts))
     found = {name: np.concatenate([one[name] for one in done]) for name in done[0]}
+    latency_ms = found.pop("latency_ms")
     resolution, colour = (genes[:, space.index[axis]].astype(np.intp) for axis in ("resolution_px", "colour"))
     return {
         **found,
         "flash_bytes": flash.flash_bytes(found["file_bytes"]),
         "input_px": np.array(space.resolutions_px)[resolution],
         "input_channels": np.array([CHANNELS[name] for name in space.colours])[colour],
-        "latency_ms": latency.latency_ms(found["macs"], board_name),
+        "latency_ms": latency_ms,
     }
