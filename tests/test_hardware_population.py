@@ -6,28 +6,16 @@ import time
 
 import numpy as np
 import pytest
+from space_toys import ODD
 
 from danas_jax.errors import UserError
 from danas_jax.hardware import population, tflm
 from danas_jax.hardware.cost import COST_KEYS, cost
 from danas_jax.hardware.graph import from_layers
 from danas_jax.layers import LayerBuilder
-from danas_jax.space import SearchSpace, Stage
 from danas_jax.spaces import mobilenetv2_tiny, ofa_proxyless, quickstart
 
 ARENAS = ("arena_device_bytes", "arena_host_bytes")
-# Odd sides, later blocks with and without expansion, depths with a gap, tensors that need rounding up.
-ODD = SearchSpace(
-    name="odd",
-    resolutions_px=(9, 15, 41),
-    colours=("mono", "rgb"),
-    stem_widths=(3, 5, 17),
-    stages=(
-        Stage(widths=(3, 7), depths=(1, 3, 4), stride=2, kernels=(3, 7)),
-        Stage(widths=(9,), depths=(1, 2, 3), stride=1, expansions=(2, 5), kernels=(1, 5)),
-    ),
-    head_widths=(10, 700),
-)
 
 
 def genes_of(space, count, seed=0):

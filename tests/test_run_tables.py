@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from search_toys import toy_accuracy
+from space_toys import ODD
 
 from danas_jax import cli, config_io, overrides
 from danas_jax.config import Config, LatencyTable, Limits, SearchSettings
@@ -18,21 +19,9 @@ from danas_jax.hardware.graph import from_layers
 from danas_jax.hardware.layer_key import OVERHEAD, Key
 from danas_jax.hardware.lut import Row, Table
 from danas_jax.search import runner
-from danas_jax.space import SearchSpace, Stage
 from danas_jax.spaces import mobilenetv2_tiny, quickstart
 
 SPACE = quickstart()
-ODD = SearchSpace(
-    name="odd",
-    resolutions_px=(9, 15, 41),
-    colours=("mono", "rgb"),
-    stem_widths=(3, 5, 17),
-    stages=(
-        Stage(widths=(3, 7), depths=(1, 3, 4), stride=2, kernels=(3, 7)),
-        Stage(widths=(9,), depths=(1, 2, 3), stride=1, expansions=(2, 5), kernels=(1, 5)),
-    ),
-    head_widths=(10, 700),
-)
 
 
 def sparse_table(space, board, overhead_ms=None, classes=3):

@@ -1,0 +1,16 @@
+"""A space in which everything is awkward."""
+
+from danas_jax.space import SearchSpace, Stage
+
+# Odd sides, later blocks with and without expansion, depths with a gap, tensors that need rounding up.
+ODD = SearchSpace(
+    name="odd",
+    resolutions_px=(9, 15, 41),
+    colours=("mono", "rgb"),
+    stem_widths=(3, 5, 17),
+    stages=(
+        Stage(widths=(3, 7), depths=(1, 3, 4), stride=2, kernels=(3, 7)),
+        Stage(widths=(9,), depths=(1, 2, 3), stride=1, expansions=(2, 5), kernels=(1, 5)),
+    ),
+    head_widths=(10, 700),
+)
