@@ -124,6 +124,7 @@ class SearchSettings:
     strategy: Literal["evolution", "random"] = "evolution"  # evolution: NSGA-II under hard limits
     population: int = 32  # candidates kept per generation and budget
     generations: int = 6  # rounds of exact evaluation after the first population
+    screen: int = 2000  # evolution: candidates a generation that a predictor narrows to `population`; 0 = not used
     evaluation_fraction: float = 0.5  # share of the search slice that ranks during evolution
     rerank: int = 6  # best candidates per budget evaluated on the whole search slice
     finalists_per_budget: int = 1  # retrained and exported per budget
@@ -217,7 +218,7 @@ def validate(config: Config) -> None:
     need(lambda v: v >= 1, "give 1 or more", "search.population", "search.rerank")
     need(lambda v: v >= 1, "give 1 or more", "search.finalists_per_budget", "retrain.validate_every_epochs")
     need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
-    need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "seed")
+    need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "search.screen", "seed")
     need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
     need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
     need(lambda v: v > 0, "give a positive number", *both("learning_rate", "gradient_clip"))

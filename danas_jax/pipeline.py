@@ -21,7 +21,7 @@ from danas_jax.hardware import boards, lut, run_tables
 from danas_jax.hardware import cost as hardware
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table, search_lines
-from danas_jax.search import archive
+from danas_jax.search import archive, tiers
 from danas_jax.space import Bounds, DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.plan import Plan
@@ -181,7 +181,8 @@ def search_phase(state: Run) -> dict:
 
 
 def _say_answer(pareto: Path, config: Config) -> None:
-    for line in search_lines(archive.load(pareto, config.space)):
+    found = archive.load(pareto, config.space)
+    for line in (*search_lines(found), tiers.text(found.tiers)):
         say(line)
     say(f"fronts: {pareto}")
 

@@ -168,14 +168,18 @@ class SearchSpace:
         """Uniform over every axis, canonical; int64 [count, G]."""
         return self.canonical(rng.integers(0, self.cardinalities, size=(count, len(self.axes))))
 
-    def canonical(self, genes: np.ndarray) -> np.ndarray:
-        """Genes of blocks beyond the depth set to 0, so that equal systems have equal genes; [..., G]."""
-        genes = np.array(genes, dtype=np.int64)
+    def active(self, genes: np.ndarray) -> np.ndarray:
+        """Which genes count: all but those of blocks beyond the depth; bool [..., G] for genes [..., G]."""
+        genes = np.asarray(genes)
+        found = np.ones(genes.shape, dtype=bool)
         for depth_axis, block, expansion_axis, kernel_axis in self._block_genes:
             depth = np.array(self.axes[depth_axis].values)[genes[..., depth_axis]]
-            for axis in (expansion_axis, kernel_axis):
-                genes[..., axis] = np.where(block < depth, genes[..., axis], 0)
-        return genes
+            found[..., expansion_axis] = found[..., kernel_axis] = block < depth
+        return found
+
+    def canonical(self, genes: np.ndarray) -> np.ndarray:
+        """Genes of blocks beyond the depth set to 0, so that equal systems have equal genes; int64 [..., G]."""
+        return np.where(self.active(genes), np.asarray(genes, dtype=np.int64), 0)
 
     def check(self, genes: np.ndarray) -> np.ndarray:
         """`genes` as int64 [G]; UserError when the length or a value is outside the space."""

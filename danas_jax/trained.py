@@ -18,7 +18,7 @@ from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split, open_data
 from danas_jax.errors import UserError
-from danas_jax.hardware import boards, lut, run_tables
+from danas_jax.hardware import boards, lut, population, run_tables
 from danas_jax.hardware import cost as hardware
 from danas_jax.search import feasible, runner
 from danas_jax.search.archive import Archive
@@ -80,6 +80,9 @@ class Trained:
         """Costs of genes [N, G], one array [N] per key of hardware.cost.COST_KEYS; latency on `board`."""
         return hardware.space_costs(self.space, genes, self.num_classes, board, self.latency_tables)
 
+    def _estimate(self, genes: np.ndarray, board: str) -> dict[str, np.ndarray]:
+        return population.costs(self.space, genes, self.num_classes, board, self.latency_tables)
+
     def violation(self, genes: np.ndarray, limits: Limits) -> np.ndarray:
         """0 for genes [N, G] that keep `limits`, else more, float64 [N]."""
         return hardware.space_violation(self.space, genes, self.num_classes, limits, self.latency_tables)
@@ -91,7 +94,8 @@ class Trained:
         """
         return runner.search(
             self.space, replace(self.config.search, **(settings or {})), budgets, self.costs, hardware.violation,
-            self.violation, self.evaluate, self.config.seed, self.search_images, bounds=self.bounds, **hooks,
+            self.violation, self.evaluate, self.config.seed, self.search_images, bounds=self.bounds,
+            estimate=self._estimate, **hooks,
         )  # fmt: skip
 
 

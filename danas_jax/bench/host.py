@@ -15,12 +15,16 @@ from danas_jax.bench import work
 from danas_jax.bench.workers import serve
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.hardware import cost, population
-from danas_jax.search import feasible, runner
+from danas_jax.search import feasible, predictor, runner, screening
 from danas_jax.space import SearchSpace
+from danas_jax.spaces import mobilenetv2_tiny
 
 CANDIDATES = 250_000  # random systems, no two alike, that `bench cost` costs in a turn
 TURNS = 5
 CHECKED = 1000  # of them, how many are also costed one by one
+SCREENED = 1_000_000  # random systems of mobilenetv2_tiny, no two alike, that are narrowed to SELECTED
+SELECTED = 100
+FITTED = 500  # systems with accuracies that the predictor is fitted on
 _PROBES = 64  # random systems whose median arena becomes the search's budget
 _SEARCH_IMAGES = 1000
 
@@ -58,6 +62,29 @@ def cost_figures(
     }
 
 
+def screen_seconds(num_classes: int, seed: int, candidates: int = SCREENED) -> float:
+    """Seconds from `candidates` systems to the best few: predicted accuracy, all costs, what fits, fronts by crowding.
+
+    The budget is the systems' median arena. Accuracies grow with the logarithm of the MACs, give or take 0.01.
+    """
+    space, rng = mobilenetv2_tiny(), np.random.default_rng([seed, 5])
+    drawn = space.sample(rng, candidates + candidates // 10)
+    genes = feasible.fresh(drawn, drawn[:0])[:candidates]
+    few = population.costs(space, genes[:FITTED], num_classes)
+    accuracy = 0.1 * np.log10(few["macs"]) + 0.01 * rng.standard_normal(len(few["macs"]))
+    limits = Limits(sram_bytes=int(np.median(few["arena_host_bytes"])))
+    known = predictor.fit(space, genes[:FITTED], accuracy, seed)
+
+    started = time.perf_counter()
+    mean, deviation = known.predict(genes)
+    costs = population.costs(space, genes, num_classes)
+    rows = np.flatnonzero(cost.violation(costs, limits) <= 0)
+    promised = mean + screening.OPTIMISM * deviation
+    columns = (1 - promised[rows], costs["arena_device_bytes"][rows], costs["macs"][rows])
+    screening.best(np.column_stack(columns), SELECTED)
+    return time.perf_counter() - started
+
+
 def search_seconds(space: SearchSpace, num_classes: int, seed: int) -> tuple[float, int]:
     """(seconds, systems evaluated) of a default search whose accuracies are random numbers, costs included.
 
@@ -70,6 +97,9 @@ def search_seconds(space: SearchSpace, num_classes: int, seed: int) -> tuple[flo
     def costs(genes: np.ndarray, board: str) -> dict[str, np.ndarray]:
         return cost.space_costs(space, genes, num_classes, board)
 
+    def estimate(genes: np.ndarray, board: str) -> dict[str, np.ndarray]:
+        return population.costs(space, genes, num_classes, board)
+
     def constraint(genes: np.ndarray, limits: Limits) -> np.ndarray:
         return cost.space_violation(space, genes, num_classes, limits)
 
@@ -79,8 +109,10 @@ def search_seconds(space: SearchSpace, num_classes: int, seed: int) -> tuple[flo
         return rng.random(len(genes))
 
     started = time.perf_counter()
-    budgets = (Limits(sram_bytes=limit),)
-    runner.search(space, SearchSettings(), budgets, costs, cost.violation, constraint, evaluate, seed, _SEARCH_IMAGES)
+    runner.search(
+        space, SearchSettings(), (Limits(sram_bytes=limit),), costs, cost.violation, constraint, evaluate, seed,
+        _SEARCH_IMAGES, estimate=estimate,
+    )  # fmt: skip
     return time.perf_counter() - started, evaluated
 
 
@@ -94,7 +126,11 @@ def main() -> None:
 
     def search_part() -> dict:
         seconds, evaluated = search_seconds(space, classes, seed)
-        return {"search_s": seconds, "evaluations_per_s": evaluated / seconds}
+        return {
+            "search_s": seconds,
+            "evaluations_per_s": evaluated / seconds,
+            "screen_1m_s": screen_seconds(classes, seed),
+        }
 
     serve({"cost": cost_part, "search": search_part})
 

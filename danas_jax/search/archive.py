@@ -13,15 +13,10 @@ import numpy as np
 
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
+from danas_jax.search.tiers import TIERS
 from danas_jax.space import SearchSpace
 
 SCHEMA_VERSION = 1
-OBJECTIVE_COSTS = {  # objective of SearchSettings -> key of the cost dictionary; `error` is 1 - accuracy
-    "sram": "arena_device_bytes",
-    "flash": "flash_bytes",
-    "macs": "macs",
-    "latency": "latency_ms",
-}
 
 
 @dataclass(frozen=True)
@@ -69,6 +64,7 @@ class Archive:
     space: dict  # name, version, fingerprint
     objectives: tuple[str, ...]
     budgets: tuple[BudgetResult, ...]
+    tiers: dict[str, dict | None]  # how far the cheap accuracies may be trusted, see tiers.py
     evaluations: Evaluations | None = field(default=None, compare=False, repr=False)
 
 
@@ -117,6 +113,7 @@ def to_json(archive: Archive) -> dict:
         "schema_version": SCHEMA_VERSION,
         "space": archive.space,
         "objectives": list(archive.objectives),
+        "tiers": archive.tiers,
         "budgets": [
             {
                 "budget": asdict(result.budget),
@@ -149,14 +146,21 @@ def from_json(data: dict, space: SearchSpace | None = None, name: str = "pareto.
     _need(isinstance(data, dict), name, "an object")
     version = data.get("schema_version")
     _need(version == SCHEMA_VERSION, f"{name}: schema_version = {version!r}", f"{SCHEMA_VERSION}")
-    _keys(data, ("schema_version", "space", "objectives", "budgets"), name)
+    _keys(data, ("schema_version", "space", "objectives", "tiers", "budgets"), name)
+    _keys(data["tiers"], tuple(TIERS), f"{name}: tiers")
+    for tier, keys in TIERS.items():
+        figures = data["tiers"][tier]
+        if figures is not None:
+            _keys(figures, keys, f"{name}: tiers.{tier}")
+            ok = all(v is None or _is_number(v) for v in figures.values())
+            _need(ok, f"{name}: tiers.{tier}", "an object of numbers")
     _keys(data["space"], ("name", "version", "fingerprint"), f"{name}: space")
     if space is not None and data["space"] != space_header(space):
         raise UserError(f"{name}: made in the space {data['space']}, this one is {space_header(space)}")
     _need(isinstance(data["objectives"], list), f"{name}: objectives", "a list")
     _need(isinstance(data["budgets"], list), f"{name}: budgets", "a list")
     budgets = tuple(_budget(b, space, f"{name}: budgets[{i}]") for i, b in enumerate(data["budgets"]))
-    return Archive(data["space"], tuple(data["objectives"]), budgets)
+    return Archive(data["space"], tuple(data["objectives"]), budgets, data["tiers"])
 
 
 def _need(ok: bool, place: str, right: str) -> None:

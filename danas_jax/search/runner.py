@@ -16,11 +16,10 @@ import numpy as np
 
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
-from danas_jax.hardware.cost import BOUNDS, needed
+from danas_jax.hardware.cost import needed
 from danas_jax.metrics import hypervolume, pareto_mask
-from danas_jax.search import evolution, feasible, finalists, random_search
+from danas_jax.search import evolution, feasible, finalists, objectives, predictor, random_search, screening, tiers
 from danas_jax.search.archive import (
-    OBJECTIVE_COSTS,
     Archive,
     BudgetResult,
     Evaluations,
@@ -58,6 +57,7 @@ def search(
     seed: int,
     search_images: int,
     bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    estimate: Costs | None = None,
     save: Callable[[dict], None] = lambda state: None,
     resume: dict | None = None,
     progress: Callable[[dict], None] = lambda event: None,
@@ -67,6 +67,7 @@ def search(
     costs(genes [N, G], board) -> {cost: [N]}; violation(costs, limits) -> [N], 0 or less fits;
     constraint(canonical genes [N, G], limits) -> [N], 0 or less exactly where that violation is, else any number above;
     evaluate(genes [N, G], "half" | "full") -> accuracy [N] on that part of the `search_images` images, NaN = failed.
+    estimate: `costs` by lower bounds, which are quick; for screening, `costs` itself where it is left out.
     `save` gets a JSON-ready state after every generation; as `resume` it continues to the identical archive.
     Raises UserError when nothing fits a budget (with the smallest need) or `resume` is of another search.
     """
@@ -80,7 +81,7 @@ def search(
     strategy = STRATEGIES[settings.strategy]
     states = [strategy.init(problem, settings, (seed, i)) for i, problem in enumerate(problems)]
     largest = {board: costs(problems[0].canonical(upper[None]), board) for board in boards}
-    references = [_reference(settings.objectives, limits, largest[limits.board]) for limits in budgets]
+    references = [objectives.corner(settings.objectives, limits, largest[limits.board]) for limits in budgets]
     header = _header(space, settings, budgets, seed, search_images, lower, upper)
     rounds: list[_Round] = []
     volumes: list[list[float]] = [[] for _ in budgets]
@@ -91,7 +92,7 @@ def search(
         rounds.append(done)
         for i, limits in enumerate(budgets):
             fits = violation(done.costs[limits.board], limits) <= 0
-            scores = _objectives(settings.objectives, half, done.costs[limits.board])
+            scores = objectives.columns(settings.objectives, half, done.costs[limits.board])
             states[i] = strategy.tell(states[i], genes[fits], scores[fits])
             volumes[i].append(_volume(rounds, limits, violation, settings.objectives, references[i]))
 
@@ -106,8 +107,19 @@ def search(
             absorb(genes, half)
         full.update(old_full)
 
+    def ask() -> list[np.ndarray]:
+        """What every budget wants evaluated; screened as soon as there is enough to learn from."""
+        screened = settings.screen and strategy is not random_search  # that one is what the others have to beat
+        genes = np.concatenate([r.genes for r in rounds]) if screened and rounds else np.empty((0, len(lower)))
+        half = np.concatenate([r.half for r in rounds]) if len(genes) else np.empty(0)
+        if np.sum(~np.isnan(half)) < predictor.FEWEST:
+            return [strategy.ask(state) for state in states]
+        known = predictor.fit(space, genes, half, [seed, len(rounds)])
+        quick = [screening.Quick(estimate or costs, violation, limits, settings.objectives) for limits in budgets]
+        return [screening.ask(strategy, *each, known) for each in zip(states, quick, strict=True)]
+
     while len(rounds) <= settings.generations:
-        asked = [strategy.ask(state) for state in states]
+        asked = ask()
         if not rounds:
             _refuse_impossible(asked, problems, budgets, costs)
         wanted = np.concatenate(asked)
@@ -149,7 +161,8 @@ def search(
     results = []
     for limits, fits, rows, history in zip(budgets, fitting, picked, volumes, strict=True):
         results.append(_result(space, every, limits, fits, rows, history, settings, search_images))
-    return Archive(space_header(space), tuple(settings.objectives), tuple(results), every)
+    trust = tiers.figures(space, every.genes, every.half, every.full, seed)
+    return Archive(space_header(space), tuple(settings.objectives), tuple(results), trust, every)
 
 
 def _result(
@@ -167,7 +180,7 @@ def _result(
     accuracy, arena, macs = every.full[rows], cost["arena_device_bytes"], cost["macs"]
     chosen = rows[finalists.choose(accuracy, arena, macs, search_images, settings.finalists_per_budget)]
     here = {key: column[fits] for key, column in every.costs[limits.board].items()}
-    front = np.flatnonzero(pareto_mask(_objectives(settings.objectives, every.half[fits], here)))
+    front = np.flatnonzero(pareto_mask(objectives.columns(settings.objectives, every.half[fits], here)))
     front = fits[front[np.lexsort((here["macs"][front], here["arena_device_bytes"][front]))]]
     return BudgetResult(
         budget=limits,
@@ -194,22 +207,6 @@ def _accuracy(evaluate: Evaluate, genes: np.ndarray, tier: str) -> np.ndarray:
     return accuracy
 
 
-def _objectives(names: Sequence[str], accuracy: np.ndarray, cost: dict[str, np.ndarray]) -> np.ndarray:
-    """The objectives as columns, float64 [N, K], all minimised."""
-    columns = [1 - accuracy if name == "error" else cost[OBJECTIVE_COSTS[name]] for name in names]
-    return np.column_stack(columns).astype(np.float64)
-
-
-def _reference(names: Sequence[str], limits: Limits, largest: dict[str, np.ndarray]) -> np.ndarray:
-    """The corner the hypervolume is measured from: error 1, and each cost's limit or, without one, the largest's."""
-    limit_of = {keys[0]: getattr(limits, name) for name, keys in BOUNDS.items()}
-    corner = []
-    for name in names:
-        key = OBJECTIVE_COSTS.get(name)
-        corner.append(1.0 if key is None else float(limit_of[key] or largest[key][0]))
-    return np.array(corner)
-
-
 def _joined(rounds: list[_Round], board: str) -> dict[str, np.ndarray]:
     return {key: np.concatenate([r.costs[board][key] for r in rounds]) for key in rounds[0].costs[board]}
 
@@ -218,7 +215,7 @@ def _volume(
     rounds: list[_Round], limits: Limits, violation: Violation, names: Sequence[str], reference: np.ndarray
 ) -> float:
     cost = _joined(rounds, limits.board)
-    scores = _objectives(names, np.concatenate([r.half for r in rounds]), cost)
+    scores = objectives.columns(names, np.concatenate([r.half for r in rounds]), cost)
     # A point exactly at a limit still fits, but would span no volume: the corner lies a hair above.
     return hypervolume(scores[violation(cost, limits) <= 0] / reference, np.full(len(names), 1 + 1e-9))
 
