@@ -121,7 +121,7 @@ class TrainSettings:
 class SearchSettings:
     """The search over the trained supernet's subnets."""
 
-    strategy: Literal["evolution", "random"] = "evolution"  # evolution: NSGA-II under hard limits
+    strategy: Literal["evolution", "random", "exhaustive"] = "evolution"  # NSGA-II; exhaustive: of small spaces all
     population: int = 32  # candidates kept per generation and budget
     generations: int = 6  # rounds of exact evaluation after the first population
     screen: int = 2000  # evolution: candidates a generation that a predictor narrows to `population`; 0 = not used

@@ -206,6 +206,7 @@ def test_cost_and_search_are_timed(capsys):
     assert 0 < result["search_s"] < 60
     assert 32 <= result["evaluations_per_s"] * result["search_s"] < 1000
     assert host.screen_seconds(10, seed=0, candidates=10_000) < result["screen_1m_s"] < 30
+    assert 0 < result["evolution_100x500_s"] < 60
 
 
 @pytest.mark.parametrize(

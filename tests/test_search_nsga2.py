@@ -59,3 +59,15 @@ def test_tournament_and_variation_stay_in_bounds():
     assert changed[1] == 0 and 0.25 < changed[3] < 0.3
     assert (np.abs(mutated - genes).max(axis=0) > 1)[[0, 3]].all()  # resets beside steps
     assert (nsga2.mutate(rng, genes, lower, upper, rate=0.0) == genes).all()
+
+
+def test_fathers_are_like_their_mothers():
+    rng = np.random.default_rng(0)
+    objectives = np.column_stack([np.arange(50.0), 1000 - 20 * np.arange(50.0)])
+    rank, distance = np.zeros(50, int), np.zeros(50)
+    mothers, fathers = nsga2.mates(rng, objectives, rank, distance, 4000)
+    assert (mothers != fathers).all() and len(np.unique(mothers)) == 50
+    assert 4 < np.abs(mothers - fathers).mean() < 8  # of six uniform draws the nearest; of one it is 17 away
+    objectives[:25] = np.nan
+    mothers, fathers = nsga2.mates(rng, objectives, rank, distance, 4000)
+    assert (fathers[mothers >= 25] >= 25).mean() > 0.95  # what failed is near nothing

@@ -27,7 +27,7 @@ def go(space=SPACE, settings=SETTINGS, budgets=BUDGETS, evaluate=None, **others)
     def constraint(genes, limits):
         return violation(costs(genes, limits.board), limits)
 
-    return search(space, settings, budgets, costs, violation, constraint, evaluate, 11, 400, **others)
+    return search(space, settings, budgets, costs, violation, constraint, evaluate, 5, 400, **others)
 
 
 def text_of(result, space=SPACE):

@@ -85,7 +85,7 @@ def test_what_is_asked_for_fits_is_new_and_promises_more():
     settings, limits = SearchSettings(population=16, screen=500), Limits(sram_bytes=6000)
     state, genes = screened(SPACE, limits, settings, bound=0.8)  # much of what may fit does not
     assert len(genes) == 16 and state.problem.fits(genes).all()
-    both = np.concatenate([state.known, genes])
+    both = np.concatenate([state.known.genes, genes])
     assert len(np.unique(both, axis=0)) == len(both) and (SPACE.canonical(genes) == genes).all()
     measured = toy_accuracy(SPACE)
     assert measured(genes, "half").max() > measured(evolution.ask(state), "half").max()

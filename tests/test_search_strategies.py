@@ -9,7 +9,7 @@ from search_toys import SPACE, tiny_space, toy_accuracy, toy_costs, violation
 
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
-from danas_jax.metrics import hypervolume
+from danas_jax.metrics import hypervolume, pareto_mask
 from danas_jax.search import evolution, feasible, random_search
 from danas_jax.search.feasible import Problem
 from danas_jax.search.state import from_json, generator, to_json
@@ -132,7 +132,7 @@ def test_a_nearly_impossible_budget_finds_exactly_the_few_that_fit(strategy, sla
 
 def test_neighbours_complete_what_proposals_miss():
     space = tiny_space()
-    problem, none = problem_of(space, Limits()), np.empty((0, len(space.axes)), dtype=np.int64)
+    problem, none = problem_of(space, Limits()), feasible.Known.of(np.empty((0, len(space.axes))))
 
     def stuck(rng, count):
         return np.repeat(space.max_genes[None], count, axis=0)
@@ -141,7 +141,7 @@ def test_neighbours_complete_what_proposals_miss():
     assert len(feasible.collect(problem, none, stuck, rng, 7)) == 7
     every = feasible.collect(problem, none, stuck, rng, 100)
     assert (np.unique(every, axis=0) == everything(space)).all() and len(every) == len(everything(space))
-    assert len(feasible.collect(problem, every[:-3], stuck, rng, 100)) == 3
+    assert len(feasible.collect(problem, feasible.Known.of(every[:-3]), stuck, rng, 100)) == 3
 
 
 def test_a_system_above_a_smallest_one_that_does_not_fit_is_found():
@@ -195,3 +195,35 @@ def test_evolution_beats_random():
         volumes[strategy], best[strategy] = np.mean(values, axis=0)
     assert volumes[evolution] > volumes[random_search] + 0.002
     assert best[evolution] > best[random_search]
+
+
+def test_evolve_on_a_bound_returns_only_what_fits_exactly():
+    evaluate, limits = toy_accuracy(SPACE), Limits(sram_bytes=6000)
+    exact = problem_of(SPACE, limits).constraint
+    loose = problem_of(SPACE, Limits(sram_bytes=6600))
+    refused = []
+
+    def checked(genes):
+        found = exact(genes)
+        refused.append(int((found > 0).sum()))
+        return found
+
+    def objectives(genes):
+        return scores(SPACE, genes, evaluate)
+
+    genes, found = evolution.evolve(loose, checked, objectives, SETTINGS, 0)
+    assert refused[0] > 0 and len(genes) > SETTINGS.population // 2
+    assert (exact(genes) <= 0).all() and (found == objectives(genes)).all() and pareto_mask(found).all()
+    assert (evolution.evolve(loose, exact, objectives, SETTINGS, 0)[0] == genes).all()
+    nothing = problem_of(SPACE, Limits(sram_bytes=10))
+    assert len(evolution.evolve(nothing, nothing.constraint, objectives, SETTINGS, 0)[0]) == 0
+
+
+def test_known_systems_are_told_apart():
+    rng = np.random.default_rng(0)
+    every = everything(SPACE)[rng.permutation(len(everything(SPACE)))]
+    assert len(np.unique(feasible.keys(every))) == len(every) > 100_000
+    known = feasible.Known.of(every[:50]).with_more(every[50:80])
+    asked = np.concatenate([every[40:90], every[85:95]])
+    assert known.fresh_rows(asked).tolist() == [*range(40, 50), *range(55, 60)]
+    assert (known.genes == every[:80]).all() and len(known) == 80

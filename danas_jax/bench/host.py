@@ -15,7 +15,8 @@ from danas_jax.bench import work
 from danas_jax.bench.workers import serve
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.hardware import cost, population
-from danas_jax.search import feasible, predictor, runner, screening
+from danas_jax.search import evolution, feasible, predictor, runner, screening
+from danas_jax.search.feasible import Problem
 from danas_jax.space import SearchSpace
 from danas_jax.spaces import mobilenetv2_tiny
 
@@ -25,6 +26,8 @@ CHECKED = 1000  # of them, how many are also costed one by one
 SCREENED = 1_000_000  # random systems of mobilenetv2_tiny, no two alike, that are narrowed to SELECTED
 SELECTED = 100
 FITTED = 500  # systems with accuracies that the predictor is fitted on
+OFA_POPULATION, OFA_GENERATIONS = 100, 500  # of the search of Once-for-all (Cai et al. 2020)
+EVOLUTION_SRAM_BYTES = 64 * 1024  # its one budget here
 _PROBES = 64  # random systems whose median arena becomes the search's budget
 _SEARCH_IMAGES = 1000
 
@@ -116,6 +119,39 @@ def search_seconds(space: SearchSpace, num_classes: int, seed: int) -> tuple[flo
     return time.perf_counter() - started, evaluated
 
 
+def evolution_seconds(num_classes: int, seed: int, generations: int = OFA_GENERATIONS) -> tuple[float, int]:
+    """(seconds, size of the front) of Once-for-all's search, in mobilenetv2_tiny and for one budget.
+
+    Accuracy is a random linear and pairwise function of the genes' values: what a predictor costs, without one. The
+    space's tables are made before; networks are planned only where they are returned.
+    """
+    space, rng = mobilenetv2_tiny(), np.random.default_rng([seed, 6])
+    limits = Limits(sram_bytes=EVOLUTION_SRAM_BYTES)
+    first = np.append(0, np.cumsum(space.cardinalities)[:-1])
+    values = int(space.cardinalities.sum())
+    weight, pair = rng.normal(0, 0.01, values), rng.normal(0, 0.001, (values, values))
+    population.tables(space, num_classes)
+
+    def objectives(genes: np.ndarray) -> np.ndarray:
+        chosen = np.zeros((len(genes), values))
+        np.put_along_axis(chosen, genes + first, 1.0, axis=1)
+        error = 0.5 + chosen @ weight + ((chosen @ pair) * chosen).sum(axis=1)
+        costs = population.costs(space, genes, num_classes)
+        return np.column_stack([error, costs["arena_device_bytes"], costs["macs"]])
+
+    def bound(genes: np.ndarray) -> np.ndarray:
+        return cost.violation(population.costs(space, genes, num_classes), limits)
+
+    def exact(genes: np.ndarray) -> np.ndarray:
+        return cost.space_violation(space, genes, num_classes, limits)
+
+    problem = Problem(space, space.min_genes, space.max_genes, bound)
+    settings = SearchSettings(population=OFA_POPULATION, generations=generations)
+    started = time.perf_counter()
+    genes, _ = evolution.evolve(problem, exact, objectives, settings, seed)
+    return time.perf_counter() - started, len(genes)
+
+
 def main() -> None:
     """Answer requests until standard input ends."""
     settings = work.Settings.from_json(sys.argv[1])
@@ -130,6 +166,7 @@ def main() -> None:
             "search_s": seconds,
             "evaluations_per_s": evaluated / seconds,
             "screen_1m_s": screen_seconds(classes, seed),
+            "evolution_100x500_s": evolution_seconds(classes, seed)[0],
         }
 
     serve({"cost": cost_part, "search": search_part})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -34,16 +35,55 @@ class Problem:
         return np.asarray(self.constraint(genes)) <= 0 if len(genes) else np.zeros(0, dtype=bool)
 
 
+@dataclass(frozen=True)
+class Known:
+    """Systems that were told of; `with_more` makes a larger one without sorting all of them again."""
+
+    parts: tuple[np.ndarray, ...]  # canonical genes int16 [., G] in the order told
+    keys: np.ndarray  # of the same systems, sorted; uint64 [M]
+
+    @classmethod
+    def of(cls, genes: np.ndarray) -> Known:
+        """Of genes [M, G], each once."""
+        return cls((np.asarray(genes, dtype=np.int16),), np.sort(keys(genes)))
+
+    @property
+    def genes(self) -> np.ndarray:
+        """All of them, int64 [M, G]."""
+        return np.concatenate(self.parts).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def fresh_rows(self, genes: np.ndarray) -> np.ndarray:
+        """Indices of the rows of `genes` [N, G] that are not known; of equal rows the first; ascending."""
+        new, first = np.unique(keys(genes), return_index=True)
+        old = np.zeros(len(new), dtype=bool)
+        if len(self):
+            old = self.keys[np.minimum(np.searchsorted(self.keys, new), len(self) - 1)] == new
+        return np.sort(first[~old])
+
+    def with_more(self, genes: np.ndarray) -> Known:
+        """These and `genes` [N, G], each once and none of them known."""
+        new = np.sort(keys(genes))
+        joined = np.insert(self.keys, np.searchsorted(self.keys, new), new)
+        return Known((*self.parts, genes.astype(np.int16)), joined)
+
+
 def keys(genes: np.ndarray) -> np.ndarray:
-    """One comparable key per row of genes [N, G]; void [N]."""
-    genes = np.ascontiguousarray(genes, dtype=np.int32)
-    return genes.view(np.dtype((np.void, genes.dtype.itemsize * genes.shape[1]))).reshape(-1)
+    """One number per row of genes [N, G], uint64 [N]; the same for two different systems once in some 2^59 pairs."""
+    genes = np.asarray(genes)
+    return genes.astype(np.uint64) @ _weights(genes.shape[1])
+
+
+@cache
+def _weights(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 2**64, count, dtype=np.uint64) | np.uint64(1)
 
 
 def fresh_rows(genes: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Indices of the rows of `genes` [N, G] that are not in `known` [M, G]; of equal rows the first; ascending."""
-    _, first = np.unique(keys(np.concatenate([known, genes])), return_index=True)
-    return np.sort(first[first >= len(known)]) - len(known)
+    return Known.of(known).fresh_rows(genes)
 
 
 def fresh(genes: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -110,34 +150,43 @@ def data_twins(problem: Problem, genes: np.ndarray) -> np.ndarray:
 
 def collect(
     problem: Problem,
-    known: np.ndarray,
+    known: Known,
     propose: Callable[[np.random.Generator, int], np.ndarray],
     rng: np.random.Generator,
     count: int,
 ) -> np.ndarray:
-    """Up to `count` canonical genes that fit and are not in `known` [M, G]; fewer only when no more were reachable.
+    """Up to `count` canonical genes that fit and are not `known`; fewer only when no more were reachable.
 
-    `propose(rng, n)` gives raw genes [n, G]. When its proposals run dry, all neighbours of fitting systems are
-    listed, ring by ring: complete where smaller genes never cost more. Always ends; [N, G], N may be 0.
+    `propose(rng, n)` gives raw genes [n, G]; they are repaired where too few of them fit. When its proposals run dry,
+    all neighbours of fitting systems are listed, ring by ring: complete where smaller genes never cost more. Always
+    ends; [N, G], N may be 0.
     """
     found = np.empty((0, len(problem.lower)), dtype=np.int64)
     for _ in range(PROPOSAL_ROUNDS):
-        genes = repair(problem, problem.canonical(propose(rng, 2 * count)), rng)
-        found = np.concatenate([found, fresh(genes, np.concatenate([known, found]))])
+        genes = problem.canonical(propose(rng, 2 * count))
+        genes = genes[known.fresh_rows(genes)]
+        fits = problem.fits(genes)
+        if len(found) + fits.sum() >= count:
+            return np.concatenate([found, genes[fits]])[:count]
+        genes = repair(problem, genes, rng)
+        genes = genes[known.fresh_rows(genes)]
+        found = np.concatenate([found, genes])
         if len(found) >= count:
             return found[:count]
+        known = known.with_more(genes)
     # The arena is not quite monotone: where the smallest genes do not fit, a system two steps above them may.
     bottom = problem.canonical(problem.lower[None])
     if not problem.fits(bottom)[0]:
         bottom = neighbours(problem, fresh(neighbours(problem, bottom), bottom))
-    bottom = fresh(bottom, np.concatenate([known, found]))
-    found = np.concatenate([found, bottom[problem.fits(bottom)]])
-    visited = np.concatenate([known, found])
-    waiting = visited[rng.permutation(len(visited))]
+    bottom = bottom[known.fresh_rows(bottom)]
+    bottom = bottom[problem.fits(bottom)]
+    found, known = np.concatenate([found, bottom]), known.with_more(bottom)
+    waiting = known.genes[rng.permutation(len(known))]
     while len(waiting) and len(found) < count:
-        ring = fresh(neighbours(problem, waiting[:FRONTIER_ROWS]), visited)
+        ring = neighbours(problem, waiting[:FRONTIER_ROWS])
+        ring = ring[known.fresh_rows(ring)]
         ring = ring[problem.fits(ring)]
         ring = ring[rng.permutation(len(ring))]
-        found, visited = np.concatenate([found, ring]), np.concatenate([visited, ring])
+        found, known = np.concatenate([found, ring]), known.with_more(ring)
         waiting = np.concatenate([waiting[FRONTIER_ROWS:], ring])
     return found[:count]

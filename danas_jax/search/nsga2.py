@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+CANDIDATE_FATHERS = 6  # per mother
+
 
 def ranks(objectives: np.ndarray, violation: np.ndarray | None = None) -> np.ndarray:
     """Constrained non-domination rank of every row, 0 = best, int64 [N]; needs O(N^2) memory.
@@ -68,8 +70,9 @@ def crowding(objectives: np.ndarray, rank: np.ndarray) -> np.ndarray:
         segment = np.cumsum(first) - 1
         extent = (value[last] - value[first])[segment]
         with np.errstate(invalid="ignore", divide="ignore"):
-            below = np.where(first, np.inf, value - np.roll(value, 1)) / extent
-            above = np.where(last, np.inf, np.roll(value, -1) - value) / extent
+            gap = value[1:] - value[:-1]
+            below = np.where(first, np.inf, np.append(np.inf, gap)[: value.size]) / extent
+            above = np.where(last, np.inf, np.append(gap, np.inf)[: value.size]) / extent
         # An objective on which the front does not differ says nothing about crowding.
         flat = ~(extent > 0)
         distance[rows[order]] += np.where(flat, 0.0, below + above) / objectives.shape[1]
@@ -89,6 +92,27 @@ def tournament(rng: np.random.Generator, rank: np.ndarray, distance: np.ndarray,
     first, second = rng.integers(0, len(rank), size=(2, count))
     better = (rank[second] < rank[first]) | ((rank[second] == rank[first]) & (distance[second] > distance[first]))
     return np.where(better, second, first)
+
+
+def mates(
+    rng: np.random.Generator, objectives: np.ndarray, rank: np.ndarray, distance: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of `count` mothers and of a father for each, int64 [count]: alike in their objectives [N, K].
+
+    All win a binary tournament; of CANDIDATE_FATHERS the nearest becomes the father, over the extent of each objective,
+    the mother itself last. Children of unlike parents seldom lie near the front (Ishibuchi and Shibata 2003, "A
+    similarity-based mating scheme for evolutionary multiobjective optimization").
+    """
+    winners = tournament(rng, rank, distance, (1 + CANDIDATE_FATHERS) * count).reshape(-1, count)
+    mothers, fathers = winners[0], winners[1:]
+    place = np.nan_to_num(objectives, nan=np.inf)
+    finite = place[np.isfinite(place).all(axis=1)]
+    if len(finite):
+        place = place / np.where(np.ptp(finite, axis=0) > 0, np.ptp(finite, axis=0), 1.0)
+    with np.errstate(invalid="ignore"):
+        apart = ((place[fathers] - place[mothers]) ** 2).sum(axis=2)
+    apart = np.where((fathers == mothers) | np.isnan(apart), np.inf, apart)
+    return mothers, fathers[np.argmin(apart, axis=0), np.arange(count)]
 
 
 def crossover(rng: np.random.Generator, mothers: np.ndarray, fathers: np.ndarray) -> np.ndarray:

@@ -18,7 +18,17 @@ from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
 from danas_jax.hardware.cost import needed
 from danas_jax.metrics import hypervolume, pareto_mask
-from danas_jax.search import evolution, feasible, finalists, objectives, predictor, random_search, screening, tiers
+from danas_jax.search import (
+    evolution,
+    exhaustive,
+    feasible,
+    finalists,
+    objectives,
+    predictor,
+    random_search,
+    screening,
+    tiers,
+)
 from danas_jax.search.archive import (
     Archive,
     BudgetResult,
@@ -30,7 +40,11 @@ from danas_jax.search.archive import (
 from danas_jax.search.feasible import Problem
 from danas_jax.space import SearchSpace
 
-STRATEGIES = {"evolution": evolution, "random": random_search}  # modules with init, ask and tell
+STRATEGIES = {
+    "evolution": evolution,
+    "random": random_search,
+    "exhaustive": exhaustive,
+}  # modules with init, ask and tell
 Costs = Callable[[np.ndarray, str], dict[str, np.ndarray]]
 Violation = Callable[[dict[str, np.ndarray], Limits], np.ndarray]
 Constraint = Callable[[np.ndarray, Limits], np.ndarray]
@@ -109,7 +123,7 @@ def search(
 
     def ask() -> list[np.ndarray]:
         """What every budget wants evaluated; screened as soon as there is enough to learn from."""
-        screened = settings.screen and strategy is not random_search  # that one is what the others have to beat
+        screened = settings.screen and strategy is evolution  # random is what it has to beat
         genes = np.concatenate([r.genes for r in rounds]) if screened and rounds else np.empty((0, len(lower)))
         half = np.concatenate([r.half for r in rounds]) if len(genes) else np.empty(0)
         if np.sum(~np.isnan(half)) < predictor.FEWEST:
@@ -118,7 +132,7 @@ def search(
         quick = [screening.Quick(estimate or costs, violation, limits, settings.objectives) for limits in budgets]
         return [screening.ask(strategy, *each, known) for each in zip(states, quick, strict=True)]
 
-    while len(rounds) <= settings.generations:
+    while len(rounds) <= settings.generations or strategy is exhaustive:  # which ends by itself
         asked = ask()
         if not rounds:
             _refuse_impossible(asked, problems, budgets, costs)

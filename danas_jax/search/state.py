@@ -15,7 +15,7 @@ import numpy as np
 from danas_jax.config import SearchSettings
 from danas_jax.errors import UserError
 from danas_jax.search import nsga2
-from danas_jax.search.feasible import Problem, fresh_rows
+from danas_jax.search.feasible import Known, Problem
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class State:
     round: int  # how often it was told
     genes: np.ndarray  # the survivors, int64 [P, G], best first
     objectives: np.ndarray  # theirs, float64 [P, K], minimised
-    known: np.ndarray  # every fitting system it was told of, int64 [M, G]
+    known: Known  # every fitting system it was told of
 
 
 def init(problem: Problem, settings: SearchSettings, seed: int | Sequence[int]) -> State:
     """A search that has not begun; `seed` is an integer or several."""
     seeds = (int(seed),) if isinstance(seed, (int, np.integer)) else tuple(int(s) for s in seed)
     empty = np.empty((0, len(problem.lower)), dtype=np.int64)
-    return State(problem, settings, seeds, 0, empty, np.empty((0, len(settings.objectives))), empty)
+    return State(problem, settings, seeds, 0, empty, np.empty((0, len(settings.objectives))), Known.of(empty))
 
 
 def generator(state: State) -> np.random.Generator:
@@ -50,7 +50,7 @@ def tell(state: State, genes: np.ndarray, objectives: np.ndarray) -> State:
     """
     genes = state.problem.canonical(np.asarray(genes, dtype=np.int64).reshape(-1, len(state.problem.lower)))
     objectives = np.asarray(objectives, dtype=np.float64).reshape(len(genes), len(state.settings.objectives))
-    rows = fresh_rows(genes, state.known)
+    rows = state.known.fresh_rows(genes)
     rows = rows[state.problem.fits(genes[rows])]
     pool = np.concatenate([state.genes, genes[rows]])
     scores = np.concatenate([state.objectives, objectives[rows]])
@@ -60,7 +60,7 @@ def tell(state: State, genes: np.ndarray, objectives: np.ndarray) -> State:
         round=state.round + 1,
         genes=pool[best],
         objectives=scores[best],
-        known=np.concatenate([state.known, genes[rows]]),
+        known=state.known.with_more(genes[rows]),
     )
 
 
@@ -72,7 +72,7 @@ def to_json(state: State) -> dict:
         "round": state.round,
         "genes": state.genes.tolist(),
         "objectives": scores,
-        "known": state.known.tolist(),
+        "known": state.known.genes.tolist(),
     }
 
 
@@ -85,7 +85,7 @@ def from_json(problem: Problem, settings: SearchSettings, saved: dict) -> State:
             round=int(saved["round"]),
             genes=np.array(saved["genes"], dtype=np.int64).reshape(-1, len(problem.lower)),
             objectives=np.array(saved["objectives"], dtype=np.float64).reshape(-1, len(settings.objectives)),
-            known=np.array(saved["known"], dtype=np.int64).reshape(-1, len(problem.lower)),
+            known=Known.of(np.array(saved["known"], dtype=np.int64).reshape(-1, len(problem.lower))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"saved search state is damaged: {error!r}") from error
