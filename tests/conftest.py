@@ -48,8 +48,10 @@ def strict_types():
     """No silent type promotion inside our own programs (optax promotes, so not wherever it takes part)."""
     import jax
 
-    with jax.numpy_dtype_promotion("strict"):
-        yield
+    before = jax.config.jax_numpy_dtype_promotion  # not the context manager: that is of one thread only
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    yield
+    jax.config.update("jax_numpy_dtype_promotion", before)
 
 
 @pytest.fixture(scope="module")

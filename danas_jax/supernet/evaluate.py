@@ -7,7 +7,8 @@ batch variances would drop the variance of the means, raw sums of squares would 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from danas_jax.layers import LayerSpec
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
+from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.network import Network, normalise_pixels
 
 BATCH = 64  # images per evaluation batch
@@ -159,15 +161,20 @@ def subnet_evaluator(
         accuracy = np.zeros(len(genes))
         envelopes = [bucket_of(buckets, row) for row in genes]
         size, done = subnets_per_launch(), 0
+
+        def right(envelope: elastic.Envelope, chunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            calibrating, sets = at(envelope[axis])
+            launched = np.resize(chunk, size)  # the last one is filled up: one shape, one compilation
+            program = _subnet_program(space, envelope, num_classes)
+            answers = program(params, jnp.asarray(genes[launched], jnp.int32), calibrating, *sets[tier])
+            return chunk, np.asarray(answers)[: len(chunk)].sum(axis=(1, 2))
+
         for envelope in dict.fromkeys(envelopes):
             rows = np.array([i for i, found in enumerate(envelopes) if found == envelope])
-            calibrating, sets = at(envelope[axis])
-            program = _subnet_program(space, envelope, num_classes)
-            for chunk in (rows[i : i + size] for i in range(0, len(rows), size)):
-                launched = np.resize(chunk, size)  # the last one is filled up: one shape, one compilation
-                right = program(params, jnp.asarray(genes[launched], jnp.int32), calibrating, *sets[tier])
-                right = np.asarray(right)[: len(chunk)].sum(axis=(1, 2))
-                accuracy[chunk] = right / (len(half) if tier == "half" else len(search))
+            chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
+            first = [right(envelope, chunks[0])]  # alone: it makes the views and compiles the program
+            for chunk, count in chain(first, in_flight(partial(right, envelope), chunks[1:])):
+                accuracy[chunk] = count / (len(half) if tier == "half" else len(search))
                 done += len(chunk)
                 progress(done, len(genes))
         return accuracy

@@ -1,0 +1,43 @@
+"""Several programs at a time: the order stays, and what fails stops the rest."""
+
+import threading
+import time
+
+import pytest
+
+from danas_jax.supernet.in_flight import in_flight, programs_in_flight
+
+
+def test_answers_come_in_order_and_run_at_the_same_time():
+    together = threading.Barrier(programs_in_flight(), timeout=10)
+
+    def run(item):
+        together.wait()  # passes only where as many run at a time
+        time.sleep(0.02 * (item % 2))
+        return item
+
+    items = list(range(4 * programs_in_flight()))
+    assert programs_in_flight() > 1
+    assert list(in_flight(run, items)) == items
+
+
+def test_a_failure_stops_what_has_not_begun():
+    begun = []
+
+    def run(item):
+        begun.append(item)
+        time.sleep(0.02)
+        if item == 0:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        list(in_flight(run, range(1000)))
+    assert len(begun) < 20
+
+
+def test_whoever_stops_listening_stops_the_work():
+    begun = []
+    answers = in_flight(lambda item: begun.append(item) or time.sleep(0.01), range(1000))
+    next(answers)
+    answers.close()
+    assert len(begun) < 20
