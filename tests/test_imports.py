@@ -10,7 +10,19 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "danas_jax"
 # Top to bottom: a module imports only what stands above it (or what is in its own folder).
 ORDER = (
-    *("errors", "layers", "space", "spaces", "config", "config_io", "run", "reuse", "console", "metrics"),
+    *(
+        "errors",
+        "layers",
+        "space",
+        "spaces",
+        "config",
+        "config_io",
+        "run",
+        "reuse",
+        "console",
+        "metrics",
+        "classification",
+    ),
     *(
         "baselines",
         "runtime",
@@ -28,7 +40,7 @@ ORDER = (
 )
 NO_JAX = {
     *("__init__", "errors", "layers", "space", "spaces", "config", "config_io", "run", "reuse", "console", "metrics"),
-    *("baselines", "hardware", "search", "report", "overrides", "lut", "cli", "__main__"),
+    *("classification", "baselines", "hardware", "search", "report", "overrides", "lut", "cli", "__main__"),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow"}
 FILES = sorted(PACKAGE.rglob("*.py"))
