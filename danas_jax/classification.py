@@ -70,8 +70,8 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
 def margins(scores: np.ndarray, positive: int) -> np.ndarray:
     """Log odds of class `positive` in logits [N, classes], float64 [N]: 0 where it is as likely as not."""
     scores = np.asarray(scores, np.float64)
-    others = np.delete(scores, positive, axis=1)
-    highest = others.max(axis=1, keepdims=True)
+    others = np.sort(np.delete(scores, positive, axis=1), axis=1)  # sorted, so that ties stay ties after rounding
+    highest = others[:, -1:]
     return scores[:, positive] - highest[:, 0] - np.log(np.exp(others - highest).sum(axis=1))
 
 
