@@ -121,10 +121,13 @@ class TrainSettings:
 class SearchSettings:
     """The search over the trained supernet's subnets."""
 
-    strategy: Literal["evolution", "random", "exhaustive"] = "evolution"  # NSGA-II; exhaustive: of small spaces all
+    # evolution: NSGA-II; gradient: by the supernet's gradient; exhaustive: every system of a small space
+    strategy: Literal["evolution", "gradient", "random", "exhaustive"] = "evolution"
     population: int = 32  # candidates kept per generation and budget
     generations: int = 6  # rounds of exact evaluation after the first population
-    screen: int = 2000  # evolution: candidates a generation that a predictor narrows to `population`; 0 = not used
+    screen: int = 2000  # candidates a generation that a predictor narrows to `population` (not for random); 0 = none
+    gradient_steps: int = 20  # gradient: steps through the supernet before every generation, for each budget
+    gradient_batch: int = 64  # gradient: images of a step; each passes forward and backward at two resolutions
     evaluation_fraction: float = 0.5  # share of the search slice that ranks during evolution
     rerank: int = 6  # best candidates per budget evaluated on the whole search slice
     finalists_per_budget: int = 1  # retrained and exported per budget
@@ -219,6 +222,8 @@ def validate(config: Config) -> None:
     need(lambda v: v >= 1, "give 1 or more", "search.finalists_per_budget", "retrain.validate_every_epochs")
     need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
     need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "search.screen", "seed")
+    need(lambda v: v >= 0, "give 0 or more", "search.gradient_steps")
+    need(lambda v: v >= 2, "give 2 or more", "search.gradient_batch")
     need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
     need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
     need(lambda v: v > 0, "give a positive number", *both("learning_rate", "gradient_clip"))

@@ -187,11 +187,11 @@ def _load(value: typing.Any, hint: typing.Any, name: str) -> typing.Any:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 raise UserError(f"unknown field {_name(name, key)}" + (f" (did you mean {near[0]}?)" if near else ""))
-        for key in known:
-            if key not in value:
-                raise UserError(f"missing field {_name(name, key)}")
+        for f in dataclasses.fields(hint):  # a field that an earlier danas did not have takes its default
+            if f.name not in value and f.default is f.default_factory is dataclasses.MISSING:
+                raise UserError(f"missing field {_name(name, f.name)}")
         hints = typing.get_type_hints(hint)
-        return hint(**{key: _load(value[key], hints[key], _name(name, key)) for key in known})
+        return hint(**{key: _load(value[key], hints[key], _name(name, key)) for key in value})
     origin = typing.get_origin(hint)
     if origin is tuple:
         if not isinstance(value, list):

@@ -25,7 +25,8 @@ from danas_jax.search.archive import Archive
 from danas_jax.search.cache import AccuracyCache
 from danas_jax.search.feasible import Problem
 from danas_jax.space import Bounds
-from danas_jax.supernet.evaluate import subnet_evaluator
+from danas_jax.supernet.evaluate import part_of_slice, subnet_evaluator
+from danas_jax.supernet.mixture import mixture_slopes
 
 
 class Trained:
@@ -50,9 +51,11 @@ class Trained:
         chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
         names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
         cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))
+        self._params = run.read_arrays(folder / reuse.WEIGHTS)
+        self._half = part_of_slice(slice_, config.search.evaluation_fraction, config.seed)
         exact = subnet_evaluator(
-            config.space, run.read_arrays(folder / reuse.WEIGHTS), bounds, training.images[chosen], slice_,
-            config.search.evaluation_fraction, num_classes, config.seed, progress,
+            config.space, self._params, bounds, training.images[chosen], slice_, config.search.evaluation_fraction,
+            num_classes, config.seed, progress,
         )  # fmt: skip
         self._evaluate = cache.over(exact)
 
@@ -87,15 +90,26 @@ class Trained:
         """0 for genes [N, G] that keep `limits`, else more, float64 [N]."""
         return hardware.space_violation(self.space, genes, self.num_classes, limits, self.latency_tables)
 
-    def search(self, budgets: Sequence[Limits], settings: dict[str, Any] | None = None, **hooks: Any) -> Archive:
+    def search(
+        self,
+        budgets: Sequence[Limits],
+        settings: dict[str, Any] | None = None,
+        seed: int | None = None,
+        **hooks: Any,
+    ) -> Archive:
         """Fronts, re-ranked candidates and finalists of each budget; `settings` replace the run's SearchSettings.
 
-        `hooks` are save, resume and progress of `search.runner.search`. Raises UserError when nothing fits a budget.
+        `seed` (the run's where it is left out) is that of the search alone: slice and calibration stay. `hooks` are
+        save, resume and progress of `search.runner.search`. Raises UserError when nothing fits a budget.
         """
+        chosen = replace(self.config.search, **(settings or {}))
+        slopes = mixture_slopes(
+            self.space, self._params, self.bounds, self._half, self.num_classes, chosen.gradient_batch
+        )
         return runner.search(
-            self.space, replace(self.config.search, **(settings or {})), budgets, self.costs, hardware.violation,
-            self.violation, self.evaluate, self.config.seed, self.search_images, bounds=self.bounds,
-            estimate=self._estimate, **hooks,
+            self.space, chosen, budgets, self.costs, hardware.violation, self.violation, self.evaluate,
+            self.config.seed if seed is None else seed, self.search_images, bounds=self.bounds,
+            estimate=self._estimate, slopes=slopes, **hooks,
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from danas_jax import config_io, overrides
-from danas_jax.config import Baseline, Config, Limits, TrainStage, validate
+from danas_jax.config import Baseline, Config, Limits, TrainSettings, TrainStage, validate
 from danas_jax.errors import UserError
 
 FULL = Config(
@@ -57,7 +57,8 @@ def changed(path, value):
     ("path", "value", "message"),
     [
         (("train", "epoch"), 3, r"unknown field train\.epoch \(did you mean epochs\?\)"),
-        (("train", "epochs"), ..., r"missing field train\.epochs"),
+        (("name",), ..., r"missing field name"),
+        (("space", "stages", 0, "widths"), ..., r"missing field space\.stages\[0\]\.widths"),
         (("train", "epochs"), "3", r"train\.epochs = '3': int"),
         (("train", "epochs"), 3.5, r"train\.epochs = 3\.5: int"),
         (("train", "epochs"), True, r"train\.epochs = True: int"),
@@ -75,6 +76,10 @@ def changed(path, value):
 def test_from_json_is_strict(path, value, message):
     with pytest.raises(UserError, match=message):
         config_io.from_json(changed(path, value))
+
+
+def test_a_field_that_an_earlier_version_did_not_have_takes_its_default():
+    assert config_io.from_json(changed(("train", "epochs"), ...)).train.epochs == TrainSettings().epochs
 
 
 def test_an_integer_is_a_float():

@@ -23,6 +23,7 @@ from danas_jax.search import (
     exhaustive,
     feasible,
     finalists,
+    gradient,
     objectives,
     predictor,
     random_search,
@@ -38,10 +39,12 @@ from danas_jax.search.archive import (
     space_header,
 )
 from danas_jax.search.feasible import Problem
+from danas_jax.search.state import State
 from danas_jax.space import SearchSpace
 
 STRATEGIES = {
     "evolution": evolution,
+    "gradient": gradient,
     "random": random_search,
     "exhaustive": exhaustive,
 }  # modules with init, ask and tell
@@ -72,6 +75,7 @@ def search(
     search_images: int,
     bounds: tuple[np.ndarray, np.ndarray] | None = None,
     estimate: Costs | None = None,
+    slopes: gradient.Slopes | None = None,
     save: Callable[[dict], None] = lambda state: None,
     resume: dict | None = None,
     progress: Callable[[dict], None] = lambda event: None,
@@ -82,6 +86,7 @@ def search(
     constraint(canonical genes [N, G], limits) -> [N], 0 or less exactly where that violation is, else any number above;
     evaluate(genes [N, G], "half" | "full") -> accuracy [N] on that part of the `search_images` images, NaN = failed.
     estimate: `costs` by lower bounds, which are quick; for screening, `costs` itself where it is left out.
+    slopes: the supernet's gradient (supernet/mixture.py), which the strategy `gradient` needs.
     `save` gets a JSON-ready state after every generation; as `resume` it continues to the identical archive.
     Raises UserError when nothing fits a budget (with the smallest need) or `resume` is of another search.
     """
@@ -93,7 +98,9 @@ def search(
 
     problems = [Problem(space, lower, upper, keeping(limits)) for limits in budgets]
     strategy = STRATEGIES[settings.strategy]
-    states = [strategy.init(problem, settings, (seed, i)) for i, problem in enumerate(problems)]
+    if strategy is gradient and slopes is None:
+        raise UserError("search.strategy = 'gradient': needs the slopes of a supernet")
+    states: list[State] = [strategy.init(problem, settings, (seed, i)) for i, problem in enumerate(problems)]
     largest = {board: costs(problems[0].canonical(upper[None]), board) for board in boards}
     references = [objectives.corner(settings.objectives, limits, largest[limits.board]) for limits in budgets]
     header = _header(space, settings, budgets, seed, search_images, lower, upper)
@@ -113,26 +120,38 @@ def search(
     def snapshot() -> dict:
         saved = [{"genes": r.genes.tolist(), "half": [number(a) for a in r.half]} for r in rounds]
         tested = [{"genes": np.frombuffer(key, dtype=np.int64).tolist(), "full": number(full[key])} for key in full]
-        return {**header, "rounds": saved, "full": tested}
+        memory = [state.memory() for state in states if isinstance(state, gradient.Learner)]
+        return {**header, "rounds": saved, "full": tested, "memory": memory}
 
     if resume is not None:
         old_rounds, old_full = _read(resume, header, len(lower))
         for genes, half in old_rounds:
             absorb(genes, half)
         full.update(old_full)
+        for i, (state, memory) in enumerate(zip(states, resume.get("memory", []), strict=False)):
+            if isinstance(state, gradient.Learner):
+                states[i] = state.remembering(memory)
+
+    quick = [screening.Quick(estimate or costs, violation, limits, settings.objectives) for limits in budgets]
+
+    def learn() -> None:
+        """What a strategy does with the supernet between its rounds."""
+        for i, state in enumerate(states):
+            if isinstance(state, gradient.Learner) and slopes is not None:
+                states[i] = gradient.learn(state, quick[i], slopes)
 
     def ask() -> list[np.ndarray]:
         """What every budget wants evaluated; screened as soon as there is enough to learn from."""
-        screened = settings.screen and strategy is evolution  # random is what it has to beat
+        screened = settings.screen and strategy in (evolution, gradient)  # random is what they have to beat
         genes = np.concatenate([r.genes for r in rounds]) if screened and rounds else np.empty((0, len(lower)))
         half = np.concatenate([r.half for r in rounds]) if len(genes) else np.empty(0)
         if np.sum(~np.isnan(half)) < predictor.FEWEST:
             return [strategy.ask(state) for state in states]
         known = predictor.fit(space, genes, half, [seed, len(rounds)])
-        quick = [screening.Quick(estimate or costs, violation, limits, settings.objectives) for limits in budgets]
         return [screening.ask(strategy, *each, known) for each in zip(states, quick, strict=True)]
 
     while len(rounds) <= settings.generations or strategy is exhaustive:  # which ends by itself
+        learn()
         asked = ask()
         if not rounds:
             _refuse_impossible(asked, problems, budgets, costs)

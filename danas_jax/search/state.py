@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from danas_jax.config import SearchSettings
-from danas_jax.errors import UserError
 from danas_jax.search import nsga2
 from danas_jax.search.feasible import Known, Problem
 
@@ -62,30 +61,3 @@ def tell(state: State, genes: np.ndarray, objectives: np.ndarray) -> State:
         objectives=scores[best],
         known=state.known.with_more(genes[rows]),
     )
-
-
-def to_json(state: State) -> dict:
-    """What `from_json` needs beside the problem and the settings; NaN objectives become null."""
-    scores = [[None if np.isnan(x) else x for x in row] for row in state.objectives.tolist()]
-    return {
-        "seed": list(state.seed),
-        "round": state.round,
-        "genes": state.genes.tolist(),
-        "objectives": scores,
-        "known": state.known.genes.tolist(),
-    }
-
-
-def from_json(problem: Problem, settings: SearchSettings, saved: dict) -> State:
-    """The state `to_json` wrote; UserError when it is damaged."""
-    try:
-        start = init(problem, settings, saved["seed"])
-        return replace(
-            start,
-            round=int(saved["round"]),
-            genes=np.array(saved["genes"], dtype=np.int64).reshape(-1, len(problem.lower)),
-            objectives=np.array(saved["objectives"], dtype=np.float64).reshape(-1, len(settings.objectives)),
-            known=Known.of(np.array(saved["known"], dtype=np.int64).reshape(-1, len(problem.lower))),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"saved search state is damaged: {error!r}") from error

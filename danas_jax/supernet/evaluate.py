@@ -124,6 +124,13 @@ def subnets_per_launch() -> int:
     return 1 if ops.on_cpu() else 8
 
 
+def part_of_slice(search: Split, fraction: float, seed: int) -> Split:
+    """The fixed part of the search slice that ranks during the search ("half")."""
+    order = np.random.default_rng([seed, 4]).permutation(len(search))
+    rows = np.sort(order[: max(1, round(fraction * len(search)))])
+    return Split(search.images[rows], search.labels[rows], tuple(search.names[i] for i in rows))
+
+
 def subnet_evaluator(
     space: SearchSpace,
     params: dict,
@@ -140,19 +147,19 @@ def subnet_evaluator(
     Every subnet is recalibrated on `calibration` images [M, S, S, 3] first. "half" is a fixed part of the slice.
     """
     axis = space.index["resolution_px"]
-    order = np.random.default_rng([seed, 4]).permutation(len(search))
-    half = np.sort(order[: max(1, round(half_fraction * len(search)))])
+    parts = {"full": search, "half": part_of_slice(search, half_fraction, seed)}
     views: dict[int, tuple] = {}
 
     def at(resolution: int) -> tuple:
         # Deployed views, made once per resolution; colour is a gene inside the program.
         if resolution not in views:
             px = space.resolutions_px[resolution]
-            images = resize_area(search.images, px)
-            full_set = tuple(map(jnp.asarray, batches(images, search.labels)))
-            half_set = tuple(map(jnp.asarray, batches(images[half], search.labels[half])))
+            sets = {
+                tier: tuple(map(jnp.asarray, batches(resize_area(part.images, px), part.labels)))
+                for tier, part in parts.items()
+            }
             calibrating = jnp.asarray(calibration_batches(resize_area(calibration, px), len(calibration)))
-            views[resolution] = calibrating, {"half": half_set, "full": full_set}
+            views[resolution] = calibrating, sets
         return views[resolution]
 
     buckets = make_buckets(space, *(tuple(int(g) for g in bound) for bound in bounds))
@@ -174,7 +181,7 @@ def subnet_evaluator(
             chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
             first = [right(envelope, chunks[0])]  # alone: it makes the views and compiles the program
             for chunk, count in chain(first, in_flight(partial(right, envelope), chunks[1:])):
-                accuracy[chunk] = count / (len(half) if tier == "half" else len(search))
+                accuracy[chunk] = count / len(parts[tier])
                 done += len(chunk)
                 progress(done, len(genes))
         return accuracy

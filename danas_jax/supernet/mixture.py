@@ -1,0 +1,115 @@
+"""A mixture of subnets in one forward: every mask is the expectation of the subnets' masks (DMasking, Wan et al. 2020).
+
+Shares [G, V] hold, for every gene, a share of each of its values (rows sum to 1, zeros behind an axis's last value).
+One-hot shares are a subnet, and the masks its own. The loss's gradient by the shares says what a little more of each
+value would do. Resolution is no mixture: each has its own program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from danas_jax.data.augment import grey
+from danas_jax.data.dataset import Split
+from danas_jax.data.views import resize_area
+from danas_jax.layers import LayerSpec
+from danas_jax.space import Bounds, SearchSpace
+from danas_jax.supernet import elastic
+from danas_jax.supernet.distil import label_loss
+from danas_jax.supernet.network import Masks, Network, normalise_pixels
+from danas_jax.supernet.plan import resolution_envelope
+
+
+def mixed_masks(space: SearchSpace, shares: jax.Array, layers: tuple[LayerSpec, ...]) -> Masks:
+    """Expected channel and kernel masks of traced `shares` [G, V] for the envelope's `layers`."""
+
+    def axis(name: str) -> tuple[jax.Array, np.ndarray]:
+        i = space.index[name]
+        values = np.array(space.axes[i].values)
+        return shares[i, : len(values)], values
+
+    def at_least(share: jax.Array, values: np.ndarray, sizes: np.ndarray) -> jax.Array:
+        """Share of the values above each of `sizes`, shaped as they are."""
+        return share @ jnp.asarray(values[:, None] > sizes.reshape(-1), shares.dtype)
+
+    def first(share: jax.Array, widths: np.ndarray, layer: LayerSpec) -> dict[str, jax.Array]:
+        return {"channels": at_least(share, widths, np.arange(layer.out_shape[2]))}
+
+    by_name = {layer.name: layer for layer in layers}
+    result: dict[str, dict[str, jax.Array]] = {"stem": first(*axis("stem.width"), by_name["stem"])}
+    entry = axis("stem.width")
+    for s, stage in enumerate(space.stages):
+        width, depth = axis(f"s{s}.width"), axis(f"s{s}.depth")
+        for b in range(stage.depths[-1]):
+            name = f"s{s}.b{b}"
+            if f"{name}.depthwise" not in by_name:
+                continue  # deeper than the envelope
+            expansion, kernel = axis(f"{name}.expansion"), axis(f"{name}.kernel")
+            hidden = (
+                (entry[0][:, None] * expansion[0]).reshape(-1),
+                (entry[1][:, None] * expansion[1]).reshape(-1),
+            )
+            layer = by_name[f"{name}.depthwise"]
+            distance = np.abs(np.arange(layer.kernel) - layer.kernel // 2)
+            ring = np.maximum(distance[:, None], distance)  # a kernel of size k holds the rings up to k // 2
+            taps = at_least(kernel[0], kernel[1] // 2 + 1, ring).reshape(layer.kernel, layer.kernel, 1)
+            result[f"{name}.depthwise"] = first(*hidden, layer) | {"taps": taps}
+            if f"{name}.expand" in by_name:
+                result[f"{name}.expand"] = first(*hidden, by_name[f"{name}.expand"])
+            project = first(*width, by_name[f"{name}.project"])["channels"]
+            result[f"{name}.project"] = {"channels": project * at_least(*depth, np.array(b))[0]}
+            entry = width
+    result["head"] = first(*axis("head.width"), by_name["head"])
+    return result
+
+
+@cache
+def slope_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: int) -> Callable:
+    """jitted (params, shares [G, V], images [B, R, R, 3], labels [B]) -> (loss, its gradient [G, V]).
+
+    Batch normalisation is by the batch. The gradient by the resolution's shares is 0.
+    """
+    layers = elastic.envelope_layers(space, envelope, num_classes)
+    network, colour = Network(layers), space.index["colour"]
+    mono = np.array([name == "mono" for name in space.colours], np.float32)
+
+    def loss_of(shares, params, images, labels):
+        pixels = images.astype(jnp.float32)
+        greyness = shares[colour, : len(mono)] @ mono
+        x = normalise_pixels(greyness * grey(pixels) + (1 - greyness) * pixels)
+        part = elastic.slice_variables(layers, params)
+        logits = jnp.asarray(network.apply({"params": part}, x, mixed_masks(space, shares, layers), train=True))
+        return label_loss(logits, jax.nn.one_hot(labels, num_classes))
+
+    return jax.jit(jax.value_and_grad(loss_of))
+
+
+Slopes = Callable[[np.ndarray, int, Sequence[int]], tuple[float, np.ndarray]]
+
+
+def mixture_slopes(
+    space: SearchSpace, params: dict, bounds: Bounds, images: Split, num_classes: int, batch_size: int
+) -> Slopes:
+    """slopes(shares [G, V], index of the resolution, draw) -> (loss, its gradient by the shares, float64 [G, V]).
+
+    Each call sees `batch_size` of the pictures, drawn by the integers `draw`, as deployed at that resolution; shares
+    beyond the upper `bounds` must be 0.
+    """
+    views: dict[int, np.ndarray] = {}
+
+    def slopes(shares: np.ndarray, resolution: int, draw: Sequence[int]) -> tuple[float, np.ndarray]:
+        if resolution not in views:
+            views[resolution] = resize_area(images.images, space.resolutions_px[resolution])
+        rows = np.random.default_rng(draw).permutation(len(images))[:batch_size]
+        rows = np.resize(rows, batch_size)  # of few pictures some twice: one shape, one compilation
+        program = slope_program(space, resolution_envelope(space, bounds[1], resolution), num_classes)
+        chosen = views[resolution][rows], images.labels[rows].astype(np.int32)
+        loss, slope = program(shares.astype(np.float32), params, *chosen)
+        return float(loss), np.asarray(slope, np.float64)
+
+    return slopes
