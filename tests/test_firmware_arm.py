@@ -44,7 +44,7 @@ def check(found, model, tflite, frame):
         assert layer["instructions"] >= 4 * layer["macs"], layer  # two loads, a product with its sum, a step
 
 
-@pytest.mark.parametrize(("case", "cpu"), [(0, "cortex-m4"), (1, "cortex-m4"), (7, "cortex-m4"), (0, "cortex-m7")])
+@pytest.mark.parametrize(("case", "cpu"), [(1, "cortex-m4"), (7, "cortex-m4"), (0, "cortex-m7")])
 def test_logits_equal_tflms_on_scenes(case, cpu):
     tflite, manifest, model = exported(networks()[case], seed=case)
     found = emulate(tflite, manifest, model, scenes(IMAGES, SIDE), cpu)

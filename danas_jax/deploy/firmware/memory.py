@@ -11,9 +11,9 @@ from danas_jax.errors import UserError
 from danas_jax.hardware.flash import RUNTIME_BYTES
 
 STACK_BYTES = 4096  # as sources/bare.mk reserves
-# Allowances, checked by tests/test_firmware_arm.py: of a bare project on a Cortex-M4, 5.6 kB of code beside the
-# network's constants (on a Cortex-M0+ 1.2 kB more), and 70 B of variables beside its buffers.
-BARE_CODE_BYTES = 7_000
+# Allowances for a bare project, checked by tests/test_firmware_arm.py: code beside the network's constants takes 5.8 kB
+# on a Cortex-M4 and 7.1 kB on a Cortex-M0+, variables beside the buffers take 64 B (gcc 12.2).
+BARE_CODE_BYTES = 7_500
 VARIABLES_BYTES = 128
 
 

@@ -24,9 +24,7 @@ _PROGRAM = (
 )
 # kind -> {file of the project: file of sources/}
 _COPIED = {
-    "arduino": {
-        **{name: name for name in (*_PROGRAM, "tflm_network.cpp", "arduino.ino", "board_arduino.cpp")},
-    },
+    "arduino": {name: name for name in (*_PROGRAM, "tflm_network.cpp", "arduino.ino", "board_arduino.cpp")},
     "zephyr": {
         **{f"src/{name}": name for name in (*_PROGRAM, "tflm_network.cpp", "board_zephyr.c")},
         "src/main.c": "zephyr_main.c",

@@ -11,7 +11,7 @@ RAM_BYTES := 0x00400000
 STACK_BYTES := 4096
 
 SOURCES := main.c program.c network.c layers.c kernels.c preprocess.c result.c text.c bench.c
-FLAGS := -O2 -std=c99 -Wall -Wextra -Werror -DDANAS_BENCH=$(BENCH)
+FLAGS := -O3 -std=c99 -Wall -Wextra -Werror -DDANAS_BENCH=$(BENCH)
 ARM := arm-none-eabi-gcc -mcpu=$(CPU) -mthumb -ffunction-sections -fdata-sections
 MEMORY := FLASH_START FLASH_BYTES RAM_START RAM_BYTES STACK_BYTES
 LINK := -nostartfiles --specs=nosys.specs -Wl,--gc-sections -Wl,-Map=firmware.map \

@@ -44,7 +44,7 @@ int danas_preprocess_begin(danas_preprocessor *state, int32_t width, int32_t hei
   return 1;
 }
 
-static int8_t *put_pixel(int8_t *input, const int32_t *pixel) {
+static int8_t *put_pixel(int8_t *input, const uint8_t *pixel) {
 #if DANAS_MODEL_CHANNELS == DANAS_FRAME_CHANNELS
   int c;
   for (c = 0; c < DANAS_MODEL_CHANNELS; ++c) *input++ = DANAS_MODEL_INPUT(pixel[c]);
@@ -54,14 +54,20 @@ static int8_t *put_pixel(int8_t *input, const int32_t *pixel) {
   return input;
 }
 
-void danas_preprocess_row(danas_preprocessor *state, const uint8_t *row) {
+static void convert_row(danas_preprocessor *state, const uint8_t *row) {
+  int32_t x;
+  for (x = 0; x < DANAS_MODEL_WIDTH; ++x, row += DANAS_FRAME_CHANNELS) state->input = put_pixel(state->input, row);
+}
+
+static void resize_row(danas_preprocessor *state, const uint8_t *row) {
   /* a source row ends one output row and begins the next at most, and so do columns */
   const int32_t top = state->rows.at, bottom = edge_next(&state->rows), end = ONE * (state->row + 1);
   const int ends = bottom >= end;
   const int32_t above = (ends ? end : bottom) - top, below = bottom - top - above;
   danas_edge columns = state->columns;
   int32_t left = 0, column_end = ONE, x, *sums = state->sums;
-  int32_t across[DANAS_FRAME_CHANNELS], pixel[DANAS_FRAME_CHANNELS];
+  int32_t across[DANAS_FRAME_CHANNELS];
+  uint8_t pixel[DANAS_FRAME_CHANNELS];
   int c;
   for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) across[c] = 128;
   for (x = 0; x < state->width; ++x, row += DANAS_FRAME_CHANNELS) {
@@ -76,13 +82,21 @@ void danas_preprocess_row(danas_preprocessor *state, const uint8_t *row) {
       across[c] = 128 + after * row[c];
       *sums += above * value;
       if (ends) {
-        pixel[c] = (*sums + 32768) >> 16;
+        pixel[c] = (uint8_t)((*sums + 32768) >> 16);
         *sums = below * value;
       }
     }
     if (ends) state->input = put_pixel(state->input, pixel);
   }
   state->row += ends;
+}
+
+void danas_preprocess_row(danas_preprocessor *state, const uint8_t *row) {
+  if (state->rows.step == ONE && state->columns.step == ONE) {
+    convert_row(state, row); /* a frame of the input's size */
+  } else {
+    resize_row(state, row);
+  }
 }
 
 int danas_preprocess(const uint8_t *frame, int32_t width, int32_t height, int8_t *input) {
