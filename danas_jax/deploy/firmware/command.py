@@ -88,7 +88,8 @@ def _emulate(finalists: list[Exported], config: Config, cpu: str) -> None:
         found = emulate(finalist.tflite, finalist.manifest, finalist.model, chosen, cpu)
         run.write_json(finalist.folder / f"emulated_{cpu}.json", found)
         macs = sum(layer["macs"] for layer in found["layers"])
-        say(f"{finalist.folder.name} on an emulated {cpu}: logits equal to TFLM's on {found['images']} photographs")
+        name, count = finalist.folder.name, found["images"]
+        say(f"{name} on an emulated {cpu}: logits equal to TFLM's on {count} validation images")
         say(
             f"  RAM {found['ram_bytes']} B (arena {found['arena_bytes']}, frame {found['frame_bytes']}), flash "
             f"{found['flash_bytes']} B; instructions: preprocessing {found['preprocess_instructions']:,}, network "
