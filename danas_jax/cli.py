@@ -27,7 +27,8 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas train CONFIG [flags]        train the supernet once
        danas search CONFIG [flags]       find the candidates that fit each budget
        danas retrain CONFIG [flags]      retrain the finalists and the baselines
-       danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro
+       danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro;
+                                         --firmware arduino|zephyr|bare, --emulate cortex-m4|cortex-m7
        danas report CONFIG [flags]       the table and report/index.html
        danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER [--json]
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
@@ -139,6 +140,11 @@ def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
     from danas_jax.config import Config, validate
     from danas_jax.config_io import load_config
 
+    firmware = None
+    if command == "export":
+        from danas_jax.deploy.firmware.flags import split_flags
+
+        firmware, arguments = split_flags(arguments)
     named = bool(arguments) and not arguments[0].startswith("-")
     asks_help = any(a in ("-h", "--help") for a in arguments)
     if not named and not asks_help:
@@ -160,6 +166,10 @@ def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
         from danas_jax import pipeline  # here, because it brings jax
 
         pipeline.run_phases(config, phases, folder)
+        if firmware:
+            from danas_jax.deploy.firmware import command as projects
+
+            projects.firmware(config, folder, firmware)
     return OK
 
 

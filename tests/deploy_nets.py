@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from danas_jax.deploy import kernels
-from danas_jax.layers import BN_EPSILON
+from danas_jax.deploy import fold, kernels, quantise
+from danas_jax.layers import BN_EPSILON, LayerBuilder
 from danas_jax.spaces import mobilenetv2_tiny, quickstart
 
 
@@ -62,3 +62,24 @@ def batch_norm_network(layers, images, params=None, stats=None, seed=0):
             y = np.clip(y, 0, 6 if layer.activation == "relu6" else None)
         tensors[layer.name] = y
     return params, stats, y.reshape(len(y), -1)
+
+
+def int8_network(layers, seed=0):
+    """A quantised network of random weights through which pictures can be told apart."""
+    images = pictures(layers[0].in_shape, 32, seed=9)
+    params, stats, _ = batch_norm_network(layers, images, seed=seed)
+    return quantise.quantise(layers, fold.fold_batch_norm(layers, params, stats), images)
+
+
+def odd_network():
+    """Layers with kernels of 5 and 7, strides of odd maps, a residual sum, and a classifier on a 9x9 map."""
+    net = LayerBuilder((33, 33, 1), activation="relu")
+    net.conv("stem", 6, kernel=5, stride=2)
+    net.depthwise("wide", 7, stride=2)
+    net.conv("project", 6, activate=False)
+    entry = net.last
+    net.depthwise("more", 3)
+    net.conv("back", 6, activate=False)
+    net.add("sum", entry)
+    net.dense("flat", 3)
+    return net.build()

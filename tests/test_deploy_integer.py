@@ -2,19 +2,12 @@
 
 import numpy as np
 import pytest
-from deploy_nets import batch_norm_network, networks, pictures
+from deploy_nets import int8_network, networks, odd_network, pictures
 from tflite_micro.python.tflite_micro import runtime
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from danas_jax.deploy import fold, integer, kernels, quantise, tflite_writer, verify
+from danas_jax.deploy import integer, kernels, quantise, tflite_writer, verify
 from danas_jax.layers import LayerBuilder
-
-
-def int8_network(layers, seed=0):
-    """A quantised network of random weights through which pictures can be told apart."""
-    images = pictures(layers[0].in_shape, 32, seed=9)
-    params, stats, _ = batch_norm_network(layers, images, seed=seed)
-    return quantise.quantise(layers, fold.fold_batch_norm(layers, params, stats), images)
 
 
 @pytest.mark.parametrize("case", range(8))
@@ -47,16 +40,7 @@ def test_every_intermediate_tensor_agrees():
 
 
 def test_kernels_of_5_and_strides_of_odd_maps():
-    net = LayerBuilder((33, 33, 1), activation="relu")
-    net.conv("stem", 6, kernel=5, stride=2)
-    net.depthwise("wide", 7, stride=2)
-    net.conv("project", 6, activate=False)
-    entry = net.last
-    net.depthwise("more", 3)
-    net.conv("back", 6, activate=False)
-    net.add("sum", entry)
-    net.dense("flat", 3)  # on a 9x9 map, no pooling
-    model = int8_network(net.build())
+    model = int8_network(odd_network())
     verify.verify(tflite_writer.write_tflite(model, {}), model, pictures(model.input_shape))
 
 

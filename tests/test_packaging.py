@@ -31,7 +31,8 @@ def test_every_data_file_is_listed():
     assert any(p.name == "boards.toml" for p in files)
     for path in files:
         package = ".".join(path.parent.relative_to(REPOSITORY).parts)
-        assert any(path.match(pattern) for pattern in patterns.get(package, "").split()), path
+        listed = re.split(r"[\n,]", patterns.get(package, ""))  # as setuptools does: spaces do not part patterns
+        assert any(path.match(pattern.strip()) for pattern in listed if pattern.strip()), path
 
 
 def test_extras_are_complete():

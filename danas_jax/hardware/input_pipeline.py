@@ -29,8 +29,8 @@ from danas_jax.hardware.latency import REFERENCE
 from danas_jax.space import CHANNELS
 
 ACCUMULATOR_BYTES = 4  # int32
-# Estimate, not measured on a board: a plain C int8 convolution took 5.5 instructions per multiply-accumulate on an
-# emulated Cortex-M4 (qemu 7.2, mps2-an386: 809 k for 1x1, 24x24x8 to 32), and an instruction takes a cycle or more.
+# Estimate, not measured on a board: the preprocessing of `danas export --firmware bare` takes 4.9 to 8.4 instructions
+# per operation on an emulated Cortex-M4 (gcc 12.2 -O3, five networks and frames), and an instruction a cycle or more.
 CYCLES_PER_OPERATION = 6
 
 

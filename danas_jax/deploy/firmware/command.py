@@ -1,0 +1,117 @@
+"""`danas export RUN --firmware KIND --emulate CPU`: for every exported finalist of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from danas_jax import run
+from danas_jax.config import Config, Limits, native_resolution_px
+from danas_jax.console import say
+from danas_jax.data.dataset import open_data
+from danas_jax.deploy.firmware import emulator, memory
+from danas_jax.deploy.firmware.c_config import Frame
+from danas_jax.deploy.firmware.emulate import IMAGES, emulate
+from danas_jax.deploy.firmware.flags import FirmwareFlags
+from danas_jax.deploy.firmware.project import project
+from danas_jax.deploy.predict import MODEL_NAME, SUMMARY_NAME, load_export
+from danas_jax.deploy.quantise import QuantisedModel
+from danas_jax.deploy.tflite_loader import load_tflite
+from danas_jax.errors import UserError
+from danas_jax.hardware import boards
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finalist as its files hold it, and the budgets that chose it."""
+
+    folder: Path
+    tflite: bytes
+    manifest: dict
+    model: QuantisedModel
+    budgets: tuple[Limits, ...]
+
+    @property
+    def board(self) -> str:
+        """The first budget's board, "" for none."""
+        return next((limits.board for limits in self.budgets if limits.board), "")
+
+    @property
+    def frame(self) -> Frame:
+        """What the camera delivers: as a budget counts it, else colour at the pictures' native resolution."""
+        camera = next((limits for limits in self.budgets if limits.count_input_pipeline), None)
+        if camera is None:
+            data = self.manifest["data"]
+            return Frame(data.get("native_resolution_px") or data["resolution_px"])
+        return Frame(camera.camera_px, 1 if camera.camera_grey and self.model.input_shape[2] == 1 else 3)
+
+
+def exported_finalists(run_dir: Path) -> list[Exported]:
+    """The candidates of a finished run, each once; UserError where there are none, or a file is damaged."""
+    budgets: dict[str, list[Limits]] = {}
+    for finalist in run.read_json(run_dir / SUMMARY_NAME)["finalists"]:
+        if finalist["kind"] == "candidate":
+            budgets.setdefault(finalist["name"], []).append(Limits(**finalist["budget"]))
+    found = []
+    for name, chosen_by in budgets.items():
+        folder = run_dir / "export" / name
+        tflite, manifest = load_export(folder / MODEL_NAME)
+        model = load_tflite(tflite, str(folder / MODEL_NAME))
+        found.append(Exported(folder, tflite, manifest, model, tuple(chosen_by)))
+    if not found:
+        raise UserError(f"{run_dir / SUMMARY_NAME} lists no exported candidate")
+    return found
+
+
+def _projects(finalist: Exported, kinds: tuple[str, ...]) -> Mapping[Path, bytes]:
+    """Content of every file; UserError when the camera does not suit the network or a budget's board is too small."""
+    frame, files = finalist.frame, {}
+    frame.check(finalist.model, str(finalist.folder))
+    for kind in kinds:
+        target = finalist.folder / "firmware" / kind
+        needed = memory.needs(kind, finalist.model, finalist.tflite, frame)
+        for limits in finalist.budgets:
+            if limits.board:
+                memory.check(needed, boards.board(limits.board), str(target))
+        parts = project(kind, finalist.tflite, finalist.manifest, finalist.model, frame, finalist.board)
+        files |= {target / path: content for path, content in parts.items()}
+    return files
+
+
+def _emulate(finalists: list[Exported], config: Config, cpu: str) -> None:
+    images = open_data(config.data, native_resolution_px(config), config.seed).load("validation", "export").images
+    chosen = images[np.unique(np.linspace(0, len(images) - 1, IMAGES).round().astype(int))]
+    for finalist in finalists:
+        found = emulate(finalist.tflite, finalist.manifest, finalist.model, chosen, cpu)
+        run.write_json(finalist.folder / f"emulated_{cpu}.json", found)
+        macs = sum(layer["macs"] for layer in found["layers"])
+        name, count = finalist.folder.name, found["images"]
+        say(f"{name} on an emulated {cpu}: logits equal to TFLM's on {count} validation images")
+        say(
+            f"  RAM {found['ram_bytes']} B (arena {found['arena_bytes']}, frame {found['frame_bytes']}), flash "
+            f"{found['flash_bytes']} B; instructions: preprocessing {found['preprocess_instructions']:,}, network "
+            f"{found['network_instructions']:,} ({found['network_instructions'] / macs:.1f} a MAC)"
+        )
+        for layer in found["layers"]:
+            say(f"  {layer['instructions']:>12,}  {layer['name']}")
+
+
+def firmware(config: Config, run_dir: Path, flags: FirmwareFlags) -> None:
+    """Write the projects, then run the emulator. UserError, before anything is written, where a board is too small."""
+    boards.remember(config.boards)
+    if flags.cpu:
+        emulator.require_tools()
+    finalists = exported_finalists(run_dir)
+    files: dict[Path, bytes] = {}
+    for finalist in finalists:
+        files |= _projects(finalist, flags.kinds)
+    for path, content in files.items():
+        run.write_bytes(path, content)
+    for finalist in finalists:
+        for kind in flags.kinds:
+            say(f"firmware: {finalist.folder / 'firmware' / kind}")
+    if flags.cpu:
+        _emulate(finalists, config, flags.cpu)

@@ -1,0 +1,46 @@
+#include <zephyr/device.h>
+#include <zephyr/drivers/uart.h>
+#include <zephyr/kernel.h>
+#include <zephyr/sys/printk.h>
+
+#include "board.h"
+#include "firmware_config.h"
+
+#define GIVEN_UP_MS 1000 /* a frame that stops coming, so that sender and board find each other again */
+
+static const struct device *const console = DEVICE_DT_GET(DT_CHOSEN(zephyr_console));
+
+void board_start(void) {
+  if (!device_is_ready(console)) board_stop(1);
+}
+
+/* For a camera: fill `frame` from it, 8 bits a channel, R, G, B (RGB565 has to be widened first). */
+int board_frame(uint8_t *frame) {
+  int32_t count = 0;
+  int64_t last_ms = k_uptime_get();
+  while (count < DANAS_FRAME_BYTES) {
+    if (uart_poll_in(console, &frame[count]) == 0) {
+      ++count;
+      last_ms = k_uptime_get();
+    } else if (count && k_uptime_get() - last_ms > GIVEN_UP_MS) {
+      count = 0;
+    }
+  }
+  return 1;
+}
+
+void board_write(const char *text) { printk("%s", text); }
+
+uint64_t board_time_ns(void) {
+  static uint32_t before;
+  static uint64_t total;
+  const uint32_t now = k_cycle_get_32();
+  total += (uint32_t)(now - before); /* right as long as it is asked before the counter comes round once */
+  before = now;
+  return k_cyc_to_ns_floor64(total);
+}
+
+void board_stop(int status) {
+  (void)status;
+  for (;;) k_sleep(K_FOREVER);
+}

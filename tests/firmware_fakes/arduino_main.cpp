@@ -1,0 +1,7 @@
+#include "Arduino.h"
+#include "arduino.ino"
+
+int main() {
+  setup();
+  for (;;) loop();
+}
