@@ -108,7 +108,8 @@ def test_the_best_validated_epoch_is_kept(tmp_path, monkeypatch):
     def validator(*arguments):
         def validate(params):
             seen.append(jax.device_get(params))
-            return {"stats": len(seen)}, next(script, 0.42)
+            accuracy = next(script, 0.42)
+            return {"stats": len(seen)}, accuracy, accuracy
 
         return validate
 
@@ -122,9 +123,25 @@ def test_the_best_validated_epoch_is_kept(tmp_path, monkeypatch):
     assert (done.stats, done.validation_accuracy) == ({"stats": 5}, 0.42)
 
 
+@pytest.mark.parametrize(("judged", "kept"), [([0.2, 0.1, 0.3, 0.2], 2), ([np.nan] * 4, 3)])
+def test_the_metric_of_the_search_picks_the_epoch(tmp_path, monkeypatch, judged, kept):
+    """And not accuracy; where it cannot be told the last epoch is kept, never the start."""
+    script, seen = iter(zip([0.6, 0.9, 0.7, 0.8], judged, strict=True)), []
+
+    def validate(params):
+        seen.append(jax.device_get(params))
+        return {}, *next(script, (0.42, 0.42))
+
+    monkeypatch.setattr(module, "_validator", lambda *arguments: validate)
+    done = run(tmp_path)
+    assert_same_trees(done.params, seen[kept])
+    assert not np.array_equal(seen[kept]["head"]["kernel"], seen[1]["head"]["kernel"])
+    assert [row["validation_accuracy"] for row in done.history] == [0.6, 0.9, 0.7, 0.8]
+
+
 def test_validation_may_be_rarer_but_the_last_epoch_always_counts(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "_validator", lambda *a: lambda params: (calls.append(1), 0.5 + len(calls) / 100))
+    monkeypatch.setattr(module, "_validator", lambda *a: lambda params: (calls.append(1), 0.5 + len(calls) / 100, 0.5))
     done = run(tmp_path, settings=dataclasses.replace(SETTINGS, validate_every_epochs=3))
     assert [row["validation_accuracy"] is None for row in done.history] == [True, True, False, False]
 
@@ -135,10 +152,12 @@ def test_validation_pictures_decide_and_training_pictures_do_not(tmp_path, unbro
     data, _ = SPACE.decode(MONO)
     turned = dataclasses.replace(VALIDATION, labels=1 - VALIDATION.labels)
     found = [
-        module._validator(layers, data, SETTINGS, TRAINING, v, 0)(unbroken.params)[1] for v in (VALIDATION, turned)
+        module._validator(layers, data, SETTINGS, TRAINING, v, 0, "auc")(unbroken.params)[1:]
+        for v in (VALIDATION, turned)
     ]
-    assert found[0] == pytest.approx(unbroken.validation_accuracy)
-    assert sum(found) == pytest.approx(1.0)
+    assert found[0][0] == pytest.approx(unbroken.validation_accuracy)
+    assert np.sum(found, axis=0) == pytest.approx(1.0)
+    assert found[0][0] != found[0][1]
 
 
 def test_the_average_moves_on_from_the_start(tmp_path):

@@ -46,7 +46,8 @@ def test_the_run_s_own_search_again(run):
     found = net.search(TOY.budgets)
     assert found == archive.load(run / "search" / "pareto.json", net.space)
     best = found.budgets[0].reranked[0]
-    assert net.evaluate(np.array(best.genes), "full").tolist() == [best.accuracy_full]
+    for tier in ("half", "full", "int8"):
+        assert net.evaluate(np.array(best.genes), tier).tolist() == [getattr(best, f"accuracy_{tier}")]
     assert net.costs(np.array([best.genes]))["macs"].tolist() == [best.costs["macs"]]
     assert net.violation(np.array([best.genes]), TOY.budgets[0]) == 0
     assert net.violation(np.array([best.genes]), Limits(macs=1)) > 0
@@ -74,6 +75,8 @@ def test_what_is_refused(run, place):
     with pytest.raises(UserError, match="holds no trained supernet"):
         open_trained(place / "nowhere")
     net = open_trained(run)
+    with pytest.raises(UserError, match=r"search\.metric = 'auc': this run's accuracies are measured with 'accuracy'"):
+        net.search(TOY.budgets, {"metric": "auc"})
     net.bounds = net.bounds[0], net.bounds[0]
     with pytest.raises(UserError, match=r"genes\[1\] .*outside the bounds"):
         net.evaluate(np.stack([net.space.min_genes, net.space.max_genes]))
