@@ -9,8 +9,9 @@ import pytest
 from supernet_toys import SPACE, assert_same_trees, easy_split, noise
 
 from danas_jax.baselines import baseline_layers
-from danas_jax.config import Baseline, RetrainSettings
+from danas_jax.config import Baseline, Config, RetrainSettings, SearchSettings
 from danas_jax.data.augment import training_views, view_keys
+from danas_jax.deploy import finalists
 from danas_jax.deploy import retrain as module
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.layers import total_macs, total_params
@@ -137,6 +138,19 @@ def test_the_metric_of_the_search_picks_the_epoch(tmp_path, monkeypatch, judged,
     assert_same_trees(done.params, seen[kept])
     assert not np.array_equal(seen[kept]["head"]["kernel"], seen[1]["head"]["kernel"])
     assert [row["validation_accuracy"] for row in done.history] == [0.6, 0.9, 0.7, 0.8]
+
+
+def test_a_finalist_is_retrained_by_the_metric_of_its_search(tmp_path, monkeypatch):
+    config = Config("toy", search=SearchSettings(metric="f1"))
+    layers, (data, _) = SPACE.layers(MONO, 2), SPACE.decode(MONO)
+    finalist = finalists.Finalist("b", "b", "baseline", layers, data, None, None, None)
+
+    def told(*arguments):
+        raise KeyboardInterrupt(arguments[-1])
+
+    monkeypatch.setattr(finalists, "retrain", told)
+    with pytest.raises(KeyboardInterrupt, match="f1"):
+        finalists.retrain_one(tmp_path, finalist, config, {}, TRAINING, VALIDATION, lambda record: None)
 
 
 def test_validation_may_be_rarer_but_the_last_epoch_always_counts(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pipeline_toys import TOY, config_file
 
-from danas_jax import cli
+from danas_jax import classification, cli
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.hardware.layer_key import OVERHEAD, Key
@@ -51,6 +51,11 @@ def test_the_run_s_own_search_again(run):
     assert net.costs(np.array([best.genes]))["macs"].tolist() == [best.costs["macs"]]
     assert net.violation(np.array([best.genes]), TOY.budgets[0]) == 0
     assert net.violation(np.array([best.genes]), Limits(macs=1)) > 0
+
+
+def test_how_sure_an_accuracy_is_depends_on_the_metric(run, monkeypatch):
+    monkeypatch.setattr(classification, "equivalent_images", lambda labels, metric: 7.4 + (metric != "accuracy"))
+    assert open_trained(run).search_images == 7
 
 
 def test_other_settings(run):
