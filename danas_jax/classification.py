@@ -83,6 +83,19 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }  # (labels int [N], logits [N, classes]) -> 0 to 1, higher is better
 
 
+METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "F1", "auc": "ROC-AUC"}
+
+
+def equivalent_images(labels: np.ndarray, metric: Metric) -> float:
+    """How many images tell an accuracy as surely as these tell `metric`: all of labels [N] for accuracy itself.
+
+    For the others it is the number of classes times the harmonic mean of their sizes: of balanced accuracy with equal
+    recalls that is exact, and with two classes of one size that is N. A rare class makes it small.
+    """
+    sizes = np.unique(np.asarray(labels), return_counts=True)[1]
+    return float(len(labels) if metric == "accuracy" else len(sizes) ** 2 / (1 / sizes).sum())
+
+
 def _confusion(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores)
     return confusion_matrix(labels, scores.argmax(axis=1), scores.shape[1])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal
 
+from danas_jax.classification import Metric
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
 from danas_jax.spaces import quickstart
@@ -35,13 +36,15 @@ class Board:
 class Limits:
     """One budget: hard limits that every returned candidate keeps. None means no limit.
 
-    A counted input pipeline (hardware/input_pipeline.py) is part of what `sram_bytes` and `latency_ms` bind.
+    A counted input pipeline (hardware/input_pipeline.py) is part of what `sram_bytes`, `latency_ms` and `energy_mj`
+    bind.
     """
 
     sram_bytes: int | None = None  # tensor arena (both the 32-bit board's and the measured host's) [B]
     flash_bytes: int | None = None  # .tflite file plus runtime code [B]
     macs: int | None = None  # multiply-accumulates of one inference
     latency_ms: float | None = None  # one inference on `board` [ms]
+    energy_mj: float | None = None  # of one inference on `board`, whose active power must be known [mJ]
     board: str = ""  # board of these limits and of the latency; "" = the published TFLM line at 480 MHz
     count_input_pipeline: bool = False  # the camera's frame and its resize live on the board, and are counted
     camera_px: int = 0  # side of the camera's square frames; a flag sets 0 to the pictures' native resolution [px]
@@ -130,9 +133,11 @@ class SearchSettings:
     gradient_batch: int = 64  # gradient: images of a step; each passes forward and backward at two resolutions
     evaluation_fraction: float = 0.5  # share of the search slice that ranks during evolution
     rerank: int = 6  # best candidates per budget evaluated on the whole search slice
+    rerank_int8: bool = True  # and with simulated int8, which then decides about the finalists
     finalists_per_budget: int = 1  # retrained and exported per budget
     mutation_rate: float = 0.1  # per gene
-    objectives: tuple[str, ...] = ("error", "sram", "macs")  # minimised together; error = 1 - accuracy
+    objectives: tuple[str, ...] = ("error", "sram", "macs")  # minimised together; also flash, latency, energy
+    metric: Metric = "accuracy"  # that is searched for and picks the retrained epoch; error = 1 - metric
 
 
 @dataclass(frozen=True)
@@ -250,12 +255,12 @@ def validate(config: Config) -> None:
     if not config.budgets:
         problems.append("budgets is empty: give at least one, e.g. --limits.sram-bytes 65536")
     for i, limits in enumerate(config.budgets):
-        for key in ("sram_bytes", "flash_bytes", "macs", "latency_ms"):
+        for key in ("sram_bytes", "flash_bytes", "macs", "latency_ms", "energy_mj"):
             value = getattr(limits, key)
             if value is not None and value <= 0:
                 problems.append(f"budgets[{i}].{key} = {value}: give a positive number or leave it out")
         problems += [f"budgets[{i}].{text}" for text in _camera_problems(limits, config.space)]
-    known = {"error", "sram", "flash", "macs", "latency"}
+    known = {"error", "sram", "flash", "macs", "latency", "energy"}
     if not set(config.search.objectives) <= known or "error" not in config.search.objectives:
         problems.append(f"search.objectives = {config.search.objectives}: choose from {sorted(known)}, with error")
     names = [baseline.name for baseline in config.baselines]

@@ -45,6 +45,7 @@ class LimitFlags:
     flash_bytes: tuple[int, ...] = ()  # .tflite file plus runtime code [B]
     macs: tuple[int, ...] = ()  # multiply-accumulates of one inference
     latency_ms: tuple[float, ...] = ()  # one inference on the board [ms]
+    energy_mj: tuple[float, ...] = ()  # of one inference on a board whose active power is known [mJ]
     count_input_pipeline: FlagCreatePairsOff[bool] = False  # the camera's frame and its resize on the board count
     camera_px: int = 0  # side of the camera's square frames, 0 = the pictures' native resolution [px]
     camera_grey: FlagCreatePairsOff[bool] = False  # the camera delivers grey for a mono network, 1 byte a pixel

@@ -11,6 +11,7 @@ import numpy as np
 
 from danas_jax import reuse, run, runtime
 from danas_jax.baselines import baseline_layers
+from danas_jax.classification import METRIC_NAMES
 from danas_jax.config import Config, native_resolution_px
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import Data, Split, open_data
@@ -20,8 +21,8 @@ from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, run_tables
 from danas_jax.hardware import cost as hardware
 from danas_jax.report.html import write_report
-from danas_jax.report.table import budget_text, print_table, search_lines
-from danas_jax.search import archive, tiers
+from danas_jax.report.table import budget_text, print_table, search_lines, share
+from danas_jax.search import archive, objectives, tiers
 from danas_jax.space import Bounds, DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.plan import Plan
@@ -94,6 +95,7 @@ def _feasible_bounds(config: Config, num_classes: int, tables: lut.Tables) -> Bo
     for limits in config.budgets:
         reserve = boards.reserve_text(limits)
         say(f"budget: {budget_text(dataclasses.asdict(limits))}{f' ({reserve})' if reserve else ''}")
+    objectives.check(config.search.objectives, config.budgets)
     problems = [
         f"budgets[{i}]: nothing fits: {need}"
         for i, limits in enumerate(config.budgets)
@@ -159,10 +161,11 @@ def search_phase(state: Run) -> dict:
     with Progress("search") as progress:
 
         def log(event: dict) -> None:
-            best = ", ".join(f"{row['best_accuracy']:.3f}" for row in event["budgets"])
+            best = ", ".join(share(row["best_accuracy"]) for row in event["budgets"])
+            planned = "" if event["generations"] is None else f"/{event['generations']}"
             progress.note(
-                f"search generation {event['generation']}/{event['generations']}: "
-                f"{event['evaluations']} systems evaluated, best accuracy per budget {best}"
+                f"search generation {event['generation']}{planned}: {event['evaluations']} systems evaluated, "
+                f"best {METRIC_NAMES[config.search.metric]} per budget {best}"
             )
             volumes = [row["hypervolume"] for row in event["budgets"]]
             state.record("search")({"step": event["generation"], "hypervolume": volumes})
@@ -182,7 +185,7 @@ def search_phase(state: Run) -> dict:
 
 def _say_answer(pareto: Path, config: Config) -> None:
     found = archive.load(pareto, config.space)
-    for line in (*search_lines(found), tiers.text(found.tiers)):
+    for line in (*search_lines(found), tiers.text(found.tiers, found.metric)):
         say(line)
     say(f"fronts: {pareto}")
 
@@ -253,6 +256,7 @@ def export_phase(state: Run) -> dict:
     summary = {
         "name": state.config.name,
         "seed": state.config.seed,
+        "search_metric": state.config.search.metric,
         "classes": list(state.data.class_names),
         "finalists": entries,
         "comparisons": deploy_finalists.comparisons(chosen, answers, state.config.seed),

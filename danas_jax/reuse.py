@@ -90,6 +90,7 @@ def narrowed(space: SearchSpace, wanted: Bounds, payload: dict) -> tuple[Bounds,
 def accuracy_key(config: Config, folder: Path, image_names: tuple[str, ...]) -> str:
     """What a measured accuracy depends on: the weights' bytes, the images, and how they are measured."""
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes())
-    how = (config.space.fingerprint, config.seed, config.search.evaluation_fraction, config.train.calibration_images)
+    search, calibration = config.search, config.train.calibration_images
+    how = (config.space.fingerprint, config.seed, search.evaluation_fraction, search.metric, calibration)
     digest.update(repr((how, image_names)).encode())
     return digest.hexdigest()

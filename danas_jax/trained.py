@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import reuse, run
+from danas_jax import classification, reuse, run
 from danas_jax.config import Config, Limits, native_resolution_px
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split, open_data
+from danas_jax.deploy.simulate import int8_evaluator
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, population, run_tables
 from danas_jax.hardware import cost as hardware
@@ -25,7 +26,7 @@ from danas_jax.search.archive import Archive
 from danas_jax.search.cache import AccuracyCache
 from danas_jax.search.feasible import Problem
 from danas_jax.space import Bounds
-from danas_jax.supernet.evaluate import part_of_slice, subnet_evaluator
+from danas_jax.supernet.evaluate import scored, slice_parts, subnet_answers
 from danas_jax.supernet.mixture import mixture_slopes
 
 
@@ -47,17 +48,20 @@ class Trained:
         progress: Callable[[int, int], None] = lambda done, total: None,
     ):
         self.config, self.space, self.bounds, self.num_classes = config, config.space, bounds, num_classes
-        self.search_images, self.latency_tables = len(slice_), latency_tables
+        settings, self.latency_tables = config.search, latency_tables
+        self.search_images = round(classification.equivalent_images(slice_.labels, settings.metric))
         chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
         names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
         cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))
-        self._params = run.read_arrays(folder / reuse.WEIGHTS)
-        self._half = part_of_slice(slice_, config.search.evaluation_fraction, config.seed)
-        exact = subnet_evaluator(
-            config.space, self._params, bounds, training.images[chosen], slice_, config.search.evaluation_fraction,
-            num_classes, config.seed, progress,
-        )  # fmt: skip
-        self._evaluate = cache.over(exact)
+        params, calibration = run.read_arrays(folder / reuse.WEIGHTS), training.images[chosen]
+        parts = slice_parts(slice_, settings.evaluation_fraction, config.seed)
+        self._params, self._half = params, parts["half"]
+        answers = subnet_answers(config.space, params, bounds, calibration, parts, num_classes)
+        exact = scored(answers, parts, settings.metric, progress)
+        int8 = int8_evaluator(
+            config.space, params, answers, calibration, slice_, num_classes, settings.metric, config.seed, progress
+        )
+        self._evaluate = cache.over(lambda genes, tier: int8(genes) if tier == "int8" else exact(genes, tier))
 
     @property
     def _problem(self) -> Problem:
@@ -68,9 +72,10 @@ class Trained:
         return feasible.sample(self._problem, rng, count)
 
     def evaluate(self, genes: np.ndarray, tier: str = "half") -> np.ndarray:
-        """Accuracy [N] of genes [N, G], recalibrated, on a fixed part of the search slice ("half") or all ("full").
+        """The run's `search.metric` [N] of genes [N, G], recalibrated; NaN where it failed.
 
-        NaN where it failed. Raises UserError for genes outside the bounds that were trained.
+        `tier` is "half" (a fixed part of the search slice), "full" (all of it) or "int8" (all of it, quantised, see
+        deploy/simulate.py). Raises UserError for genes outside the bounds that were trained.
         """
         genes = np.atleast_2d(self.space.canonical(genes))
         outside = (self._problem.canonical(genes) != genes).any(axis=1)
@@ -100,9 +105,16 @@ class Trained:
         """Fronts, re-ranked candidates and finalists of each budget; `settings` replace the run's SearchSettings.
 
         `seed` (the run's where it is left out) is that of the search alone: slice and calibration stay. `hooks` are
-        save, resume and progress of `search.runner.search`. Raises UserError when nothing fits a budget.
+        save, resume and progress of `search.runner.search`. Raises UserError when nothing fits a budget, or for
+        settings of the measuring, which are the run's.
         """
         chosen = replace(self.config.search, **(settings or {}))
+        for name in ("metric", "evaluation_fraction"):
+            was, now = getattr(self.config.search, name), getattr(chosen, name)
+            if was != now:
+                raise UserError(
+                    f"search.{name} = {now!r}: this run's accuracies are measured with {was!r}; leave it out"
+                )
         slopes = mixture_slopes(
             self.space, self._params, self.bounds, self._half, self.num_classes, chosen.gradient_batch
         )

@@ -57,7 +57,7 @@ def toy_accuracy(space: SearchSpace, images: int = 400, seed: int = 7):
 
     def evaluate(genes: np.ndarray, tier: str) -> np.ndarray:
         miss = (np.abs(genes - target) / np.maximum(1, space.cardinalities - 1) * gain).sum(axis=1) / gain.sum()
-        noise = np.array([hash((*g.tolist(), tier == "full")) % 1000 / 1000 - 0.5 for g in genes])
+        noise = np.array([hash((*g.tolist(), ("half", "full", "int8").index(tier))) % 1000 / 1000 - 0.5 for g in genes])
         return np.round((0.95 - 0.45 * miss + 0.01 * noise) * images) / images
 
     return evaluate

@@ -48,6 +48,17 @@ def test_auc_of_one_class_only_is_no_number():
     assert np.isnan(c.roc_auc(np.zeros(3, int), np.ones((3, 2))))
 
 
+def test_equivalent_images_tell_the_standard_error():
+    """Of balanced accuracy at equal recalls, by its definition; accuracy counts every image."""
+    labels = np.repeat([0, 1, 2], [50, 10, 40])
+    recall = 0.8
+    variance = sum(recall * (1 - recall) / n for n in (50, 10, 40)) / 9
+    assert recall * (1 - recall) / c.equivalent_images(labels, "balanced_accuracy") == pytest.approx(variance)
+    assert c.equivalent_images(labels, "accuracy") == 100
+    assert c.equivalent_images(np.repeat([0, 1], 30), "auc") == pytest.approx(60)
+    assert c.equivalent_images(np.full(7, 3), "f1") == pytest.approx(7)
+
+
 def test_margins_are_log_odds():
     scores = np.random.default_rng(1).normal(0, 2, (20, 3))
     probability = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -14,6 +15,7 @@ from danas_jax.hardware.cost import (
     COST_KEYS,
     cost,
     fits,
+    needed,
     prune,
     smallest_need,
     space_costs,
@@ -106,6 +108,29 @@ def test_fits_and_violation():
     assert not bool(fits(single, Limits(sram_bytes=single["arena_host_bytes"] - 1)))
     with pytest.raises(UserError, match="macs = 0"):
         violation(costs, Limits(macs=0))
+
+
+def test_an_energy_limit_is_a_latency_limit_on_a_board_of_known_power():
+    """9.9 mW: 1 ms is 9.9 uJ; the camera's time counts where it is counted."""
+    genes = SPACE.sample(np.random.default_rng(5), 50)
+    costs = space_costs(SPACE, genes, 2, "nano33ble")
+    for camera in ({}, {"count_input_pipeline": True, "camera_px": 96}):
+        by_time = Limits(board="nano33ble", latency_ms=1500.0, **camera)
+        by_energy = Limits(board="nano33ble", energy_mj=14.85, **camera)
+        found = violation(costs, by_energy)
+        assert found == pytest.approx(violation(costs, by_time), abs=1e-12)
+        assert 0 < (found > 0).sum() < 50
+        assert needed(costs, by_energy)["energy_mj"] == pytest.approx(9.9e-3 * needed(costs, by_time)["latency_ms"])
+    assert needed(costs, by_energy)["energy_mj"].min() > 9.9e-3 * costs["latency_ms"].min()
+    said = smallest_need(SPACE, 2, Limits(board="nano33ble", energy_mj=0.5))
+    assert said is not None and re.fullmatch(r"needs [\d.]+ mJ energy, limit is 0.5 mJ", said)
+    for board, says in (
+        ("rp2040", "the active power of board rp2040 is not known; .*active_power_mw"),
+        ("", "names no board"),
+    ):
+        with pytest.raises(UserError, match=f"limits.energy_mj = 0.5: {says}"):
+            violation(costs, Limits(board=board, energy_mj=0.5))
+        assert "energy_mj" not in needed(costs, Limits(board=board))
 
 
 def test_space_violation_plans_only_what_may_fit(monkeypatch):

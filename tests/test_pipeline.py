@@ -18,7 +18,8 @@ from danas_jax.hardware import boards
 from danas_jax.hardware.cost import COST_KEYS
 
 SUMMARY = {
-    *("schema_version", "name", "seed", "classes", "finalists", "comparisons", "supernet_image_views", "times_s"),
+    *("schema_version", "name", "seed", "search_metric", "classes", "finalists", "comparisons"),
+    *("supernet_image_views", "times_s"),
 }
 FINALIST = {
     *("id", "name", "kind", "genes", "data", "arch", "budget", "predicted", "measured", "accuracy", "files"),

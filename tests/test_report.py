@@ -88,6 +88,17 @@ def test_the_page_holds_the_numbers_and_fetches_nothing(finished):
     assert page.count("<svg") == 2
 
 
+def test_what_was_searched_for_has_its_name(finished, capsys):
+    assert "search F1" not in html.write_report(finished).read_text()
+    run.write_json(finished / "summary.json", {**SUMMARY, "search_metric": "f1"})
+    run.write_json(finished / "search/pareto.json", {**PARETO, "metric": "f1"})
+    page = html.write_report(finished).read_text()
+    assert '<th scope="col">search F1</th>' in page
+    assert "Search F1 over tensor arena" in page and "Exact supernet F1 on the" in page
+    table.print_table({**SUMMARY, "search_metric": "f1"}, Console(width=200))
+    assert "search F1" in capsys.readouterr().out
+
+
 def test_links_stay_inside_the_run(finished):
     page = html.write_report(finished).read_text()
     assert re.findall(r'href="([^"]*)"', page) == ["../export/abc/model_int8.tflite"]

@@ -9,8 +9,9 @@ import pytest
 from supernet_toys import SPACE, assert_same_trees, easy_split, noise
 
 from danas_jax.baselines import baseline_layers
-from danas_jax.config import Baseline, RetrainSettings
+from danas_jax.config import Baseline, Config, RetrainSettings, SearchSettings
 from danas_jax.data.augment import training_views, view_keys
+from danas_jax.deploy import finalists
 from danas_jax.deploy import retrain as module
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.layers import total_macs, total_params
@@ -108,7 +109,8 @@ def test_the_best_validated_epoch_is_kept(tmp_path, monkeypatch):
     def validator(*arguments):
         def validate(params):
             seen.append(jax.device_get(params))
-            return {"stats": len(seen)}, next(script, 0.42)
+            accuracy = next(script, 0.42)
+            return {"stats": len(seen)}, accuracy, accuracy
 
         return validate
 
@@ -122,9 +124,38 @@ def test_the_best_validated_epoch_is_kept(tmp_path, monkeypatch):
     assert (done.stats, done.validation_accuracy) == ({"stats": 5}, 0.42)
 
 
+@pytest.mark.parametrize(("judged", "kept"), [([0.2, 0.1, 0.3, 0.2], 2), ([np.nan] * 4, 3)])
+def test_the_metric_of_the_search_picks_the_epoch(tmp_path, monkeypatch, judged, kept):
+    """And not accuracy; where it cannot be told the last epoch is kept, never the start."""
+    script, seen = iter(zip([0.6, 0.9, 0.7, 0.8], judged, strict=True)), []
+
+    def validate(params):
+        seen.append(jax.device_get(params))
+        return {}, *next(script, (0.42, 0.42))
+
+    monkeypatch.setattr(module, "_validator", lambda *arguments: validate)
+    done = run(tmp_path)
+    assert_same_trees(done.params, seen[kept])
+    assert not np.array_equal(seen[kept]["head"]["kernel"], seen[1]["head"]["kernel"])
+    assert [row["validation_accuracy"] for row in done.history] == [0.6, 0.9, 0.7, 0.8]
+
+
+def test_a_finalist_is_retrained_by_the_metric_of_its_search(tmp_path, monkeypatch):
+    config = Config("toy", search=SearchSettings(metric="f1"))
+    layers, (data, _) = SPACE.layers(MONO, 2), SPACE.decode(MONO)
+    finalist = finalists.Finalist("b", "b", "baseline", layers, data, None, None, None)
+
+    def told(*arguments):
+        raise KeyboardInterrupt(arguments[-1])
+
+    monkeypatch.setattr(finalists, "retrain", told)
+    with pytest.raises(KeyboardInterrupt, match="f1"):
+        finalists.retrain_one(tmp_path, finalist, config, {}, TRAINING, VALIDATION, lambda record: None)
+
+
 def test_validation_may_be_rarer_but_the_last_epoch_always_counts(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "_validator", lambda *a: lambda params: (calls.append(1), 0.5 + len(calls) / 100))
+    monkeypatch.setattr(module, "_validator", lambda *a: lambda params: (calls.append(1), 0.5 + len(calls) / 100, 0.5))
     done = run(tmp_path, settings=dataclasses.replace(SETTINGS, validate_every_epochs=3))
     assert [row["validation_accuracy"] is None for row in done.history] == [True, True, False, False]
 
@@ -135,10 +166,12 @@ def test_validation_pictures_decide_and_training_pictures_do_not(tmp_path, unbro
     data, _ = SPACE.decode(MONO)
     turned = dataclasses.replace(VALIDATION, labels=1 - VALIDATION.labels)
     found = [
-        module._validator(layers, data, SETTINGS, TRAINING, v, 0)(unbroken.params)[1] for v in (VALIDATION, turned)
+        module._validator(layers, data, SETTINGS, TRAINING, v, 0, "auc")(unbroken.params)[1:]
+        for v in (VALIDATION, turned)
     ]
-    assert found[0] == pytest.approx(unbroken.validation_accuracy)
-    assert sum(found) == pytest.approx(1.0)
+    assert found[0][0] == pytest.approx(unbroken.validation_accuracy)
+    assert np.sum(found, axis=0) == pytest.approx(1.0)
+    assert found[0][0] != found[0][1]
 
 
 def test_the_average_moves_on_from_the_start(tmp_path):

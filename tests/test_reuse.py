@@ -72,6 +72,27 @@ def test_another_board_is_searched_below_the_run(small, place, capsys):
     assert [path.name for path in (place / "small/searches").iterdir()] == [folder.name]
 
 
+def test_another_metric_and_energy_are_searched_below_the_run(small, place, capsys):
+    question = ["search", "small", "--board", "nano33ble", "--search.metric", "balanced_accuracy"]
+    energy = ["--search.objectives", "error", "energy"]
+    assert cli.main([*question, *energy, "--limits.energy-mj", "2"]) == 0
+    said = capsys.readouterr().out
+    for words in ("best balanced accuracy per budget", "search balanced accuracy 0.", "balanced accuracy tiers: half:"):
+        assert words in said
+    assert "nano33ble, 252 kB SRAM, 1024 kB flash, 2 mJ" in said and "int8: mean error" in said
+    (folder,) = (place / "small/searches").glob("nano33ble-*")
+    found = json.loads((folder / "search/pareto.json").read_text())
+    assert (found["metric"], found["objectives"]) == ("balanced_accuracy", ["error", "energy"])
+    assert all(9.9e-3 * c["costs"]["latency_ms"] <= 2 for c in found["budgets"][0]["front"])
+    keys = [json.loads((run / reuse.ACCURACIES).read_text().splitlines()[0]) for run in (place / "small", folder)]
+    assert keys[0] != keys[1]
+    before = sorted(place.glob("small/searches/*/supernet"))
+    for flags in (energy, ["--limits.energy-mj", "5"]):
+        assert cli.main(["search", "small", "--board", "rp2040", *flags]) == 2
+        assert "the active power of board rp2040 is not known" in capsys.readouterr().err
+    assert sorted(place.glob("small/searches/*/supernet")) == before  # refused before anything is done
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -107,7 +128,10 @@ def test_a_key_is_of_weights_images_and_settings(tmp_path):
         reuse.accuracy_key(TOY, tmp_path, ("a", "b")),
         reuse.accuracy_key(TOY, tmp_path, ("a",)),
         reuse.accuracy_key(dataclasses.replace(TOY, seed=1), tmp_path, ("a", "b")),
+        reuse.accuracy_key(
+            dataclasses.replace(TOY, search=dataclasses.replace(TOY.search, metric="f1")), tmp_path, ("a", "b")
+        ),
     }
     (tmp_path / reuse.WEIGHTS).write_bytes(b"others")
     keys.add(reuse.accuracy_key(TOY, tmp_path, ("a", "b")))
-    assert len(keys) == 4
+    assert len(keys) == 5

@@ -89,6 +89,8 @@ def test_a_search_ends_when_every_budget_has_seen_all_that_fits_it():
     def constraint(genes, limits):
         return violation(costs(genes, limits.board), limits)
 
-    result = search(space, settings, budgets, costs, violation, constraint, evaluate, 0, 400)
+    events = []
+    result = search(space, settings, budgets, costs, violation, constraint, evaluate, 0, 400, progress=events.append)
+    assert len(events) > settings.generations + 1 and {e["generations"] for e in events} == {None}
     every = every_system(space)
     assert same_systems(result.evaluations.genes, every[constraint(every, budgets[1]) <= 0])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,8 +64,9 @@ def test_budgets_share_evaluations_and_nothing_is_evaluated_twice():
         return evaluate(genes, tier)
 
     result = go(evaluate=counting)
-    assert [tier for tier, _ in calls] == ["half"] * 5 + ["full"]  # four generations and the data twins
-    for tier in ("half", "full"):
+    assert [tier for tier, _ in calls] == ["half"] * 5 + ["full", "int8"]  # four generations and the data twins
+    assert calls[-1][1] == calls[-2][1]
+    for tier in ("half", "full", "int8"):
         seen = [key for t, keys in calls for key in keys if t == tier]
         assert len(seen) == len(set(seen))
     assert len(calls[-1][1]) <= 6 * len(BUDGETS)
@@ -75,18 +77,37 @@ def test_budgets_share_evaluations_and_nothing_is_evaluated_twice():
     assert best == found.half[fits].max()
 
 
-def test_finalists_follow_the_rule(saved_and_result):
-    _, result = saved_and_result
-    for budget in result.budgets:
-        rows = budget.reranked
-        accuracy = np.array([c.accuracy_full for c in rows])
-        arena, macs = (np.array([c.costs[k] for c in rows]) for k in ("arena_device_bytes", "macs"))
-        assert budget.finalists == tuple(rows[i].id for i in choose(accuracy, arena, macs, 400, 2))
+def test_finalists_follow_the_rule_by_int8(saved_and_result):
+    """The rule on int8 accuracies, on those of the float networks only where int8 is switched off."""
+    float_only = go(settings=replace(SETTINGS, rerank_int8=False))
+    for result, tier in ((saved_and_result[1], "int8"), (float_only, "full")):
+        for budget in result.budgets:
+            rows = budget.reranked
+            accuracy = np.array([getattr(c, f"accuracy_{tier}") for c in rows])
+            assert (np.diff(accuracy) <= 0).all()
+            arena, macs = (np.array([c.costs[k] for c in rows]) for k in ("arena_device_bytes", "macs"))
+            assert budget.finalists == tuple(rows[i].id for i in choose(accuracy, arena, macs, 400, 2))
+    assert {c.accuracy_int8 for b in float_only.budgets for c in b.reranked} == {None}
+    assert float_only.tiers["int8"] is None and saved_and_result[1].tiers["int8"]["systems"] > 6
+    assert [b.reranked for b in float_only.budgets] != [b.reranked for b in saved_and_result[1].budgets]
+
+
+def test_a_network_that_int8_ruins_is_no_finalist():
+    good = go(budgets=BUDGETS[1:2]).budgets[0].finalists[0]
+
+    def ruined(genes, tier):
+        accuracy = toy_accuracy(SPACE)(genes, tier)
+        ids = np.array([SPACE.candidate_id(g) for g in genes])
+        return np.where((ids == good) & (tier == "int8"), 0.5, accuracy)
+
+    (budget,) = go(budgets=BUDGETS[1:2], evaluate=ruined).budgets
+    assert good not in budget.finalists and good == budget.reranked[-1].id
 
 
 @pytest.mark.parametrize("screen", [0, 200])
 @pytest.mark.parametrize("strategy", ["evolution", "random"])
-@pytest.mark.parametrize("die_at", [1, 2, 3, -2, -1])  # of the evaluations; from the end: data twins, whole slice
+# Of the evaluations; from the end: data twins, whole slice, int8.
+@pytest.mark.parametrize("die_at", [1, 2, 3, -3, -2, -1])
 def test_killed_in_any_generation_resumes_to_the_same_archive(strategy, die_at, screen):
     settings = SearchSettings(strategy=strategy, population=8, generations=3, rerank=4, screen=screen)
     saved, calls, evaluate = [], [], toy_accuracy(SPACE)
@@ -185,8 +206,27 @@ def test_a_saved_state_of_another_search_is_refused(saved_and_result):
     state = json.loads(saved_and_result[0][-1])
     with pytest.raises(UserError, match="another seed"):
         go(resume={**state, "seed": 12})
-    with pytest.raises(UserError, match="damaged"):
-        go(resume={**state, "rounds": [{"genes": 3}]})
+    for broken in ({"rounds": [{"genes": 3}]}, {"tested": {"full": []}}, {"tested": []}):
+        with pytest.raises(UserError, match="damaged"):
+            go(resume={**state, **broken})
+    with pytest.raises(UserError, match="another settings"):
+        go(settings=replace(SETTINGS, metric="f1"), resume=state)
+
+
+def test_energy_ranks_and_needs_the_board_s_power():
+    """It is the time in other units, so the search takes the same way; without a known power there is none."""
+    budgets = tuple(Limits(sram_bytes=7000, board=board) for board in ("nano33ble", "stm32l412kb"))
+    by_time, by_energy = (
+        go(settings=replace(SETTINGS, objectives=("error", name)), budgets=budgets) for name in ("latency", "energy")
+    )
+    for one, other in zip(by_time.budgets, by_energy.budgets, strict=True):
+        assert (one.front, one.reranked, one.finalists) == (other.front, other.reranked, other.finalists)
+        assert one.hypervolume == pytest.approx(other.hypervolume)
+    unknown = (budgets[0], Limits(board="rp2040"))
+    with pytest.raises(UserError, match=r"^budgets\[1\], of which.* power of board rp2040 is not known"):
+        go(settings=replace(SETTINGS, objectives=("error", "energy")), budgets=unknown)
+    with pytest.raises(UserError, match=r"^budgets\[0\].energy_mj = 3: names no board"):
+        go(budgets=(Limits(energy_mj=3.0),))
 
 
 def test_pareto_json_round_trip(saved_and_result, tmp_path):
@@ -217,10 +257,12 @@ def damage(data, path, value):
         (["budgets", 1, "front", 0, "genes", 0], 99, "resolution_px = 99"),
         (["budgets", 1, "front", 0, "genes"], "abc", "genes"),
         (["budgets", 0, "reranked", 0, "accuracy", "half"], 1.5, r"accuracy\.half = 1\.5"),
+        (["budgets", 0, "reranked", 0, "accuracy", "int8"], KeyError, r"accuracy: must be .* half, full, int8"),
         (["budgets", 0, "reranked", 0, "costs"], KeyError, r"reranked\[0\]"),
         (["budgets", 0, "finalists", 0], "nobody", "finalists"),
         (["budgets", 0, "budget", "sram"], 3, "budget"),
         (["budgets"], {}, "budgets"),
+        (["metric"], ["auc"], r"metric = \['auc'\]: must be one of accuracy, balanced_accuracy"),
         (["tiers", "half"], {"systems": 3}, r"tiers\.half: must be"),
         (["tiers", "predictor", "kendall_tau"], "high", r"tiers\.predictor: must be an object of numbers"),
         (["extra"], 1, "exactly"),
@@ -251,7 +293,9 @@ def test_evaluations_csv(saved_and_result):
     genes = np.array(rows[5]["genes"].split(), dtype=int)
     assert rows[5]["id"] == SPACE.candidate_id(genes)
     assert int(rows[5]["resolution_px"]) == SPACE.resolutions_px[genes[0]]
-    assert {r["id"] for r in rows if r["accuracy_full"]} == {c.id for b in result.budgets for c in b.reranked}
+    for tier in ("full", "int8"):
+        measured = {r["id"]: float(r[f"accuracy_{tier}"]) for r in rows if r[f"accuracy_{tier}"]}
+        assert measured == {c.id: getattr(c, f"accuracy_{tier}") for b in result.budgets for c in b.reranked}
 
 
 def test_winning_data_names_the_finalists_configuration(saved_and_result):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from supernet_toys import BOUNDS, CLASSES, SPACE, noise, random_genes, supernet_params
 
+from danas_jax.classification import METRICS
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
+from danas_jax.errors import UserError
 from danas_jax.supernet import elastic, evaluate
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program, pool_statistics, subnet_evaluator
@@ -30,8 +32,7 @@ def search():
 
 def evaluator(params, search, seed=0, **changes):
     return subnet_evaluator(
-        SPACE, params, BOUNDS, CALIBRATION, changes.get("split", search), HALF, CLASSES, seed,
-        *([changes["progress"]] if "progress" in changes else []),
+        SPACE, params, BOUNDS, CALIBRATION, changes.pop("split", search), HALF, CLASSES, seed, **changes,
     )  # fmt: skip
 
 
@@ -65,17 +66,16 @@ def test_calibration_takes_whole_batches(count, shape):
     assert calibration_batches(noise(130, 8), count).shape[:2] == shape
 
 
-def right_answers(params, genes, images, labels):
-    """Which images the extracted network gets right, by its own programs on its own view."""
+def own_logits(params, genes, images, labels):
+    """Logits of the extracted network, by its own programs on its own view."""
     layers = SPACE.layers(genes, CLASSES)
     data, _ = SPACE.decode(genes)
     own = elastic.slice_variables(layers, params)
     calibrate, predict = network_program(layers)
     view = [deployed_view(x, data.resolution_px, data.colour) for x in (CALIBRATION, images)]
     stats = calibrate(own, calibration_batches(view[0], len(CALIBRATION)))
-    logits = np.asarray(predict(own, stats, batches(view[1], labels)[0])).reshape(-1, CLASSES)[: len(labels)]
     assert view[1].shape[-1] == data.channels
-    return logits.argmax(-1) == labels
+    return np.asarray(predict(own, stats, batches(view[1], labels)[0])).reshape(-1, CLASSES)[: len(labels)]
 
 
 def test_a_subnets_accuracy_is_the_extracted_networks(params, search):
@@ -85,11 +85,29 @@ def test_a_subnets_accuracy_is_the_extracted_networks(params, search):
     evaluate_subnets = evaluator(params, search)
     full, part = evaluate_subnets(genes, "full"), evaluate_subnets(genes, "half")
     for i, row in enumerate(genes):
-        right = right_answers(params, row, search.images, search.labels)
+        right = own_logits(params, row, search.images, search.labels).argmax(-1) == search.labels
         assert full[i] == right.mean()
         assert part[i] == right[half].mean()
     assert len(set(full)) > 2  # accuracies that differ
     assert ((full > 0) & (full < 1)).all()
+
+
+def test_other_metrics_are_of_the_very_logits(params, search):
+    """Padding, 53 of 128 rows, counts for none of them."""
+    genes = random_genes(6)[[0, 1, 2]]
+    logits = [own_logits(params, row, search.images, search.labels) for row in genes]
+    found = {metric: evaluator(params, search, metric=metric)(genes, "full") for metric in METRICS}
+    for metric, judge in METRICS.items():
+        expected = [judge(search.labels, each) for each in logits]
+        np.testing.assert_allclose(found[metric], expected, atol=1e-4 if metric == "auc" else 1e-12)
+    assert len({tuple(column) for column in found.values()}) == len(METRICS)
+
+
+def test_pictures_of_one_class_tell_no_auc(params, search):
+    split = Split(search.images, np.ones_like(search.labels), search.names)
+    with pytest.raises(UserError, match=r"search.metric = 'auc': the 75 images .* are of one class"):
+        evaluator(params, search, split=split, metric="auc")
+    assert evaluator(params, search, split=split, metric="f1")(SPACE.min_genes[None], "half") >= 0
 
 
 def test_padding_is_never_right(params, search):
@@ -118,11 +136,12 @@ def test_half_is_a_fixed_part_of_the_slice(params, search, monkeypatch):
         evaluator(params, search, seed)(genes, "half")
     small = deployed_view(search.images, 16, "rgb")
     keys = {image.tobytes(): i for i, image in enumerate(small)}
-    rows = [[keys[image.tobytes()] for image in images] for images, _ in taken[1::2]]
+    taken = [(images, labels) for images, labels in taken if len(images) < 75]
+    rows = [[keys[image.tobytes()] for image in images] for images, _ in taken]
     assert [len(r) for r in rows] == [30, 30, 30]
     assert rows[0] == rows[1] != rows[2]
     assert all(len(set(r)) == 30 for r in rows)
-    assert all((labels == search.labels[r]).all() for r, (_, labels) in zip(rows, taken[1::2], strict=True))
+    assert all((labels == search.labels[r]).all() for r, (_, labels) in zip(rows, taken, strict=True))
 
 
 def test_progress_and_one_program_per_input_shape_and_bucket(params, search):

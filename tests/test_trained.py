@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pipeline_toys import TOY, config_file
 
-from danas_jax import cli
+from danas_jax import classification, cli
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.hardware.layer_key import OVERHEAD, Key
@@ -46,10 +46,16 @@ def test_the_run_s_own_search_again(run):
     found = net.search(TOY.budgets)
     assert found == archive.load(run / "search" / "pareto.json", net.space)
     best = found.budgets[0].reranked[0]
-    assert net.evaluate(np.array(best.genes), "full").tolist() == [best.accuracy_full]
+    for tier in ("half", "full", "int8"):
+        assert net.evaluate(np.array(best.genes), tier).tolist() == [getattr(best, f"accuracy_{tier}")]
     assert net.costs(np.array([best.genes]))["macs"].tolist() == [best.costs["macs"]]
     assert net.violation(np.array([best.genes]), TOY.budgets[0]) == 0
     assert net.violation(np.array([best.genes]), Limits(macs=1)) > 0
+
+
+def test_how_sure_an_accuracy_is_depends_on_the_metric(run, monkeypatch):
+    monkeypatch.setattr(classification, "equivalent_images", lambda labels, metric: 7.4 + (metric != "accuracy"))
+    assert open_trained(run).search_images == 7
 
 
 def test_other_settings(run):
@@ -74,6 +80,8 @@ def test_what_is_refused(run, place):
     with pytest.raises(UserError, match="holds no trained supernet"):
         open_trained(place / "nowhere")
     net = open_trained(run)
+    with pytest.raises(UserError, match=r"search\.metric = 'auc': this run's accuracies are measured with 'accuracy'"):
+        net.search(TOY.budgets, {"metric": "auc"})
     net.bounds = net.bounds[0], net.bounds[0]
     with pytest.raises(UserError, match=r"genes\[1\] .*outside the bounds"):
         net.evaluate(np.stack([net.space.min_genes, net.space.max_genes]))

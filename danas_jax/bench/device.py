@@ -120,7 +120,7 @@ class Supernet:
 
     @cached_property
     def _evaluator(self):
-        search = Split(self.work.search, self.work.search_labels, ())
+        search = Split(self.work.search, self.work.search_labels, tuple(map(str, range(len(self.work.search)))))
         params = jax.device_get(self.weights["params"])  # the search phase reads them from a file
         return subnet_evaluator(
             self.space, params, self.bounds, self.work.calibration, search, 1.0, self.settings.num_classes,

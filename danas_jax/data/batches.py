@@ -51,7 +51,7 @@ def training_batch(
 
 
 # Streams of random numbers: nothing is drawn twice from one of them.
-RETRAIN_CALIBRATION, EXPORT_CALIBRATION, SEARCH_CALIBRATION = 6, 7, 8
+RETRAIN_CALIBRATION, EXPORT_CALIBRATION, SEARCH_CALIBRATION, INT8_SLICE = 6, 7, 8, 9
 
 
 def calibration_rows(seed: int, stream: int, images: int, count: int) -> np.ndarray:

@@ -76,7 +76,10 @@ def retrain_one(
     else:
         start, _ = init_variables(finalist.layers, seed)
     checkpoints = Checkpoints(folder / "checkpoints")
-    done = retrain(finalist.layers, finalist.data, start, config.retrain, training, validation, seed, checkpoints, log)
+    done = retrain(
+        finalist.layers, finalist.data, start, config.retrain, training, validation, seed, checkpoints, log,
+        config.search.metric,
+    )  # fmt: skip
     checkpoints.close()
     run.write_arrays(folder / "weights.npz", {"params": done.params, "stats": done.stats})
     run.write_json(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from danas_jax.classification import METRICS, Metric
 from danas_jax.config import RetrainSettings
 from danas_jax.data.augment import grey
 from danas_jax.data.batches import RETRAIN_CALIBRATION, calibration_rows, training_batch
@@ -49,9 +50,11 @@ def retrain(
     seed: int,
     checkpoints: Checkpoints,
     log: Callable[[dict], None] = lambda record: None,
+    metric: Metric = "accuracy",
 ) -> Retrained:
     """Train `layers` from the params `start` on the native images of `training`; resumes from `checkpoints`.
 
+    Of the validated epochs the one with the best `metric` is kept.
     `log` gets {"epoch", "epochs", "loss", "validation_accuracy" when measured, "images_per_s", "left_s"}.
     Raises Diverged at the end of an epoch in which the loss, the gradient or the weights were no longer numbers.
     """
@@ -61,11 +64,11 @@ def retrain(
     classes = layers[-1].out_shape[2]
     images, labels = jnp.asarray(training.images), jnp.asarray(training.labels)
     step_program = _step_program(layers, data, settings, optimiser, classes)
-    validate = _validator(layers, data, settings, training, validation, seed)
+    validate = _validator(layers, data, settings, training, validation, seed, metric)
     state: dict[str, Any] = {
         **initial_weights(optimiser, start, averaged=True),
         "best": start,
-        "best_accuracy": np.asarray(-1.0),
+        "best_metric": np.asarray(-1.0),
         "epoch": np.asarray(0),
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
@@ -87,9 +90,9 @@ def retrain(
         state |= {**weights, "epoch": np.asarray(epoch + 1)}
         last = epoch + 1 == settings.epochs
         if last or (epoch + 1) % settings.validate_every_epochs == 0:
-            history[epoch, 1] = validate(weights["average"])[1]
-            if history[epoch, 1] > state["best_accuracy"]:
-                state |= {"best": weights["average"], "best_accuracy": np.asarray(history[epoch, 1])}
+            _, history[epoch, 1], judged = validate(weights["average"])
+            if not judged <= state["best_metric"]:  # the last one where pictures of one class tell no metric
+                state |= {"best": weights["average"], "best_metric": np.asarray(judged)}
         state["history"] = history
         speed = time.monotonic() - started
         record = {
@@ -104,7 +107,7 @@ def retrain(
         log(record)
         checkpoints.save(epoch + 1, state)
     best = jax.device_get(state["best"])
-    stats, accuracy = validate(best)
+    stats, accuracy, _ = validate(best)
     rows = [
         {"epoch": i + 1, "loss": float(loss), "validation_accuracy": None if np.isnan(found) else float(found)}
         for i, (loss, found) in enumerate(np.asarray(state["history"]))
@@ -150,18 +153,19 @@ def _step_program(layers, data, settings, optimiser, classes) -> Callable:
     return program
 
 
-def _validator(layers, data, settings, training, validation, seed) -> Callable:
-    """validate(params) -> (BN statistics from training images, accuracy on validation), on the deployed view."""
+def _validator(layers, data, settings, training, validation, seed, metric) -> Callable:
+    """validate(params) -> (BN statistics from training images, accuracy and `metric` on validation's deployed view)."""
     chosen = calibration_rows(seed, RETRAIN_CALIBRATION, len(training), settings.calibration_images)
     calibrating = deployed_view(training.images[chosen], data.resolution_px, data.colour)
     calibrating = jnp.asarray(calibration_batches(calibrating, len(calibrating)))
     images = deployed_view(validation.images, data.resolution_px, data.colour)
-    images, labels = map(jnp.asarray, batches(images, validation.labels))
+    images = jnp.asarray(batches(images, validation.labels)[0])
     calibrate, predict = network_program(layers)
 
-    def validate(params: dict) -> tuple[dict, float]:
+    def validate(params: dict) -> tuple[dict, float, float]:
         stats = calibrate(params, calibrating)
-        right = predict(params, stats, images).argmax(-1) == labels
-        return stats, float(right.sum() / len(validation))
+        logits = np.asarray(predict(params, stats, images)).reshape(-1, layers[-1].out_shape[2])
+        logits = logits[: len(validation)]  # the rest is padding
+        return stats, METRICS["accuracy"](validation.labels, logits), METRICS[metric](validation.labels, logits)
 
     return validate

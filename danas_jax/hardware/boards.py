@@ -169,7 +169,20 @@ def reserve_text(limits: Limits) -> str:
     return f"{rest / 1024:g} kB reserved of the board's {total / 1024:g} kB SRAM" if rest > 0 else ""
 
 
-def energy_mj(board_name: str, latency_ms: float) -> float | None:
-    """Energy of one inference on a board, its power times the time [mJ]; None without a known power, or for ""."""
+def energy_mj(board_name: str, latency_ms):
+    """Energy of an inference on a board, its power times the time (a float, or an array of any shape) [mJ].
+
+    None without a known power, or for "".
+    """
     power_mw = board(board_name).active_power_mw if board_name else None
     return None if power_mw is None else power_mw * latency_ms / 1000
+
+
+def no_power_text(board_name: str) -> str:
+    """Why there is no energy on a board, and what would be right."""
+    if not board_name:
+        return "names no board; give one whose active power is known"
+    return (
+        f"the active power of board {board_name} is not known; give another board, or one of your own with "
+        "active_power_mw and active_power_source (`danas boards add FILE.toml`)"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
-from danas_jax.hardware import flash, graph, input_pipeline, latency, lut, population, tflm
+from danas_jax.hardware import boards, flash, graph, input_pipeline, latency, lut, population, tflm
 from danas_jax.layers import LayerSpec
 from danas_jax.space import SearchSpace
 
@@ -32,9 +32,9 @@ BOUNDS = {
     "flash_bytes": ("flash_bytes",),
     "macs": ("macs",),
     "latency_ms": ("latency_ms",),
-}
+}  # energy_mj follows from the latency that `needed` finds
 
-NAMES = {"sram_bytes": "SRAM", "flash_bytes": "flash", "macs": "MACs", "latency_ms": "latency"}
+NAMES = {"sram_bytes": "SRAM", "flash_bytes": "flash", "macs": "MACs", "latency_ms": "latency", "energy_mj": "energy"}
 
 
 def cost(
@@ -100,14 +100,20 @@ def space_costs(
 
 
 def needed(costs: Mapping[str, np.ndarray | float], limits: Limits) -> dict[str, np.ndarray]:
-    """What each limit is compared with, {field of BOUNDS: float64 [N]}: the largest of its costs.
+    """What each limit is compared with, {field of NAMES: float64 [N]}: the largest of its costs.
 
     A counted input pipeline is added to SRAM and latency. latency_ms must have been computed for the limits' board.
+    energy_mj is there where the active power of that board is known; UserError where it is not, but limited.
     """
     found = {k: np.max([np.asarray(costs[key], np.float64) for key in keys], axis=0) for k, keys in BOUNDS.items()}
     if limits.count_input_pipeline:
         beside = input_pipeline.counted(limits, costs["input_px"], costs["input_channels"])
         found["sram_bytes"], found["latency_ms"] = found["sram_bytes"] + beside[0], found["latency_ms"] + beside[1]
+    energy_mj = boards.energy_mj(limits.board, found["latency_ms"])
+    if energy_mj is not None:
+        found["energy_mj"] = energy_mj
+    elif limits.energy_mj is not None:
+        raise UserError(f"limits.energy_mj = {limits.energy_mj:g}: {boards.no_power_text(limits.board)}")
     return found
 
 
@@ -175,6 +181,8 @@ def _text(field: str, value: float, limit: bool) -> str:
         return f"{rounded(value / 1024 * 10) / 10:g} kB"
     if field == "macs":
         return f"{rounded(value / 1e6 * 1000) / 1000:g} M"
+    if field == "energy_mj":
+        return f"{rounded(value * 1000) / 1000:g} mJ"
     return f"{rounded(value * 10) / 10:g} ms"
 
 
@@ -199,7 +207,7 @@ def smallest_need(
     if fits(costs, limits).any():
         return None
     needs = needed(costs, limits)
-    bound = {field: getattr(limits, field) for field in BOUNDS if getattr(limits, field) is not None}
+    bound = {field: getattr(limits, field) for field in NAMES if getattr(limits, field) is not None}
     over = {field: needs[field].min() for field, limit in bound.items() if needs[field].min() > limit}
     together = ""
     if not over:  # each limit alone can be kept, not all of them by one system

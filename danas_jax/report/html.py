@@ -86,7 +86,7 @@ def _finalists(summary: dict[str, Any]) -> str:
     return (
         f'<p class="soft">Classes: {escape(classes)}. Seed {escape(str(summary.get("seed", "")))}. 1 kB = 1,024 B. '
         "Accuracies are shares of right answers; the test split was read once, for this table.</p>"
-        f"<h2>Finalists</h2>{html_table((*table.COLUMNS, 'files'), rows, links, numbers_from=3)}"
+        f"<h2>Finalists</h2>{html_table((*table.columns(summary), 'files'), rows, links, numbers_from=3)}"
         + (f"<ul>{notes}</ul>" if notes else "")
     )
 
@@ -115,9 +115,9 @@ def _pareto(pareto: dict[str, Any]) -> str:
     if not pareto:
         return ""
     return (
-        f"<h2>Search</h2>{pareto_plot(pareto)}<p class='soft'>Exact supernet accuracy on the search slice (the whole "
-        "slice where measured, else its ranking part) over the predicted 32-bit arena. Open marks: candidates no other "
-        "beats in all objectives; filled: finalists; dashed: a budget's SRAM limit.</p>"
+        f"<h2>Search</h2>{pareto_plot(pareto)}<p class='soft'>Exact supernet {plots.metric_name(pareto)} on the "
+        "search slice (the whole slice where measured, else its ranking part) over the predicted 32-bit arena. Open "
+        "marks: candidates no other beats in all objectives; filled: finalists; dashed: a budget's SRAM limit.</p>"
     )
 
 

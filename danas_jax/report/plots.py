@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from danas_jax.classification import METRIC_NAMES
+
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 44, 50
 # Okabe and Ito's colours, told apart by colour-blind readers too; shapes repeat the distinction.
@@ -158,7 +160,13 @@ def pareto_svg(pareto: dict[str, Any], budget_names: Sequence[str]) -> str:
     # A limit far beyond every point would squeeze the points into a corner.
     reach = 1.5 * max((p[0] for s in series for p in s.points), default=0.0)
     limits = [limit for limit in limits if limit[0] <= reach]
-    return plot(series, "tensor arena [kB]", "search accuracy", "Search accuracy over tensor arena", limits)
+    name = metric_name(pareto)
+    return plot(series, "tensor arena [kB]", f"search {name}", f"Search {name} over tensor arena", limits)
+
+
+def metric_name(pareto: dict[str, Any]) -> str:
+    """What the accuracies of a pareto.json are."""
+    return METRIC_NAMES[pareto.get("metric", "accuracy")]
 
 
 def _point(candidate: dict[str, Any]) -> tuple[float, float, str] | None:

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from danas_jax.classification import METRIC_NAMES
 from danas_jax.search.archive import Archive, winning_data
 
 DASH = "–"
@@ -53,6 +54,8 @@ def budget_text(budget: dict[str, Any] | None) -> str:
         parts.append(f"{budget['macs'] / 1e6:g} M MACs")
     if budget.get("latency_ms") is not None:
         parts.append(f"{budget['latency_ms']:g} ms")
+    if budget.get("energy_mj") is not None:
+        parts.append(f"{budget['energy_mj']:g} mJ")
     if budget.get("count_input_pipeline"):
         grey = "grey or colour" if budget["camera_grey"] else "colour"
         parts.append(f"input pipeline from {budget['camera_px']} px {grey} counted")
@@ -64,19 +67,26 @@ def search_lines(found: Archive) -> list[str]:
 
     The first choice has its accuracy on the whole search slice, the others theirs on the half slice.
     """
-    lines = []
+    lines, name = [], METRIC_NAMES[found.metric]
     for result, data in zip(found.budgets, winning_data(found), strict=True):
         text = f"{budget_text(data['budget'])}: {len(result.front)} on the front"
         if result.finalists:
             first = result.candidate(result.finalists[0])
             text += (
-                f", first choice {first.id}: {first.data['resolution_px']} px {first.data['colour']}, search accuracy "
-                f"{share(first.accuracy_full)}, arena {kilobytes(first.costs['arena_device_bytes'])}, "
-                f"{millions(first.costs['macs'])} MACs"
+                f", first choice {first.id}: {first.data['resolution_px']} px {first.data['colour']}, search {name} "
+                f"{share(first.accuracy_full)} (int8 {share(first.accuracy_int8)}), "
+                f"arena {kilobytes(first.costs['arena_device_bytes'])}, {millions(first.costs['macs'])} MACs"
             )
         by_data = sorted(data["accuracy"].items(), key=lambda item: -item[1])
-        lines += [text, "  best by input: " + ", ".join(f"{name} {share(best)}" for name, best in by_data)]
+        lines += [text, "  best by input: " + ", ".join(f"{view} {share(best)}" for view, best in by_data)]
     return lines
+
+
+def columns(summary: dict[str, Any]) -> tuple[str, ...]:
+    """COLUMNS, where the search's accuracy has the name of what was searched for."""
+    metric = summary.get("search_metric", "accuracy")
+    named = "search" if metric == "accuracy" else f"search {METRIC_NAMES.get(metric, metric)}"
+    return tuple(named if column == "search" else column for column in COLUMNS)
 
 
 def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -126,7 +136,7 @@ def print_table(summary: dict[str, Any], console: Console | None = None) -> None
     if not console.is_terminal and console.width < 160:
         console = Console(file=console.file, width=160)  # a log file has no edge
     table = Table(title=f"{summary.get('name', 'run')}: finalists", box=box.SIMPLE_HEAVY, title_justify="left")
-    for i, column in enumerate(COLUMNS):
+    for i, column in enumerate(columns(summary)):
         table.add_column(column, justify="left" if i < 3 else "right", overflow="fold")
     for row in rows(summary):
         table.add_row(*row)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from danas_jax.classification import METRICS, Metric
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.search.tiers import TIERS
@@ -21,7 +22,10 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Candidate:
-    """One evaluated system; `costs` as in docs/design.md, for the board of its budget; None = not measured."""
+    """One evaluated system; `costs` as in docs/design.md, for the board of its budget; None = not measured.
+
+    An `accuracy` is what the archive's metric says.
+    """
 
     id: str
     genes: tuple[int, ...]
@@ -29,6 +33,7 @@ class Candidate:
     arch: dict
     accuracy_half: float | None
     accuracy_full: float | None
+    accuracy_int8: float | None
     costs: dict
 
 
@@ -38,7 +43,7 @@ class BudgetResult:
 
     budget: Limits
     front: tuple[Candidate, ...]  # non-dominated over the objectives, error by the half slice; smallest arena first
-    reranked: tuple[Candidate, ...]  # those evaluated on the whole search slice, best first
+    reranked: tuple[Candidate, ...]  # those evaluated on the whole search slice, best (where measured, by int8) first
     finalists: tuple[str, ...]  # ids out of `reranked`, first choice first
     hypervolume: tuple[float, ...]  # after each generation: share of the box below the budget's limits, 0 to 1
 
@@ -54,6 +59,7 @@ class Evaluations:
     genes: np.ndarray
     half: np.ndarray  # accuracy on the fixed part of the search slice
     full: np.ndarray  # accuracy on the whole search slice, NaN where not measured
+    int8: np.ndarray  # the same with simulated int8
     costs: dict[str, dict[str, np.ndarray]]
 
 
@@ -63,6 +69,7 @@ class Archive:
 
     space: dict  # name, version, fingerprint
     objectives: tuple[str, ...]
+    metric: Metric  # what every accuracy here is
     budgets: tuple[BudgetResult, ...]
     tiers: dict[str, dict | None]  # how far the cheap accuracies may be trusted, see tiers.py
     evaluations: Evaluations | None = field(default=None, compare=False, repr=False)
@@ -89,6 +96,7 @@ def candidates(space: SearchSpace, evaluations: Evaluations, board: str, rows: n
             **space.describe(evaluations.genes[i]),
             accuracy_half=number(evaluations.half[i]),
             accuracy_full=number(evaluations.full[i]),
+            accuracy_int8=number(evaluations.int8[i]),
             costs={key: number(column[i]) for key, column in costs.items()},
         )
         for i in rows
@@ -99,7 +107,7 @@ def to_json(archive: Archive) -> dict:
     """The content of pareto.json."""
 
     def candidate(c: Candidate) -> dict:
-        accuracy = {"half": c.accuracy_half, "full": c.accuracy_full}
+        accuracy = {"half": c.accuracy_half, "full": c.accuracy_full, "int8": c.accuracy_int8}
         return {
             "id": c.id,
             "genes": list(c.genes),
@@ -113,6 +121,7 @@ def to_json(archive: Archive) -> dict:
         "schema_version": SCHEMA_VERSION,
         "space": archive.space,
         "objectives": list(archive.objectives),
+        "metric": archive.metric,
         "tiers": archive.tiers,
         "budgets": [
             {
@@ -146,7 +155,8 @@ def from_json(data: dict, space: SearchSpace | None = None, name: str = "pareto.
     _need(isinstance(data, dict), name, "an object")
     version = data.get("schema_version")
     _need(version == SCHEMA_VERSION, f"{name}: schema_version = {version!r}", f"{SCHEMA_VERSION}")
-    _keys(data, ("schema_version", "space", "objectives", "tiers", "budgets"), name)
+    _keys(data, ("schema_version", "space", "objectives", "metric", "tiers", "budgets"), name)
+    _need(data["metric"] in tuple(METRICS), f"{name}: metric = {data['metric']!r}", f"one of {', '.join(METRICS)}")
     _keys(data["tiers"], tuple(TIERS), f"{name}: tiers")
     for tier, keys in TIERS.items():
         figures = data["tiers"][tier]
@@ -160,7 +170,7 @@ def from_json(data: dict, space: SearchSpace | None = None, name: str = "pareto.
     _need(isinstance(data["objectives"], list), f"{name}: objectives", "a list")
     _need(isinstance(data["budgets"], list), f"{name}: budgets", "a list")
     budgets = tuple(_budget(b, space, f"{name}: budgets[{i}]") for i, b in enumerate(data["budgets"]))
-    return Archive(data["space"], tuple(data["objectives"]), budgets, data["tiers"])
+    return Archive(data["space"], tuple(data["objectives"]), data["metric"], budgets, data["tiers"])
 
 
 def _need(ok: bool, place: str, right: str) -> None:
@@ -198,7 +208,7 @@ def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
     _need(isinstance(data["id"], str), f"{place}.id", "a text")
     genes = data["genes"]
     _need(isinstance(genes, list) and all(_is_number(g, int) for g in genes), f"{place}.genes", "integers")
-    _keys(data["accuracy"], ("half", "full"), f"{place}.accuracy")
+    _keys(data["accuracy"], ("half", "full", "int8"), f"{place}.accuracy")
     for tier, value in data["accuracy"].items():
         ok = value is None or (_is_number(value) and 0 <= value <= 1)
         _need(ok, f"{place}.accuracy.{tier} = {value!r}", "from 0 to 1, or null")
@@ -217,6 +227,7 @@ def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
         data["arch"],
         data["accuracy"]["half"],
         data["accuracy"]["full"],
+        data["accuracy"]["int8"],
         data["costs"],
     )
 
@@ -239,10 +250,12 @@ def evaluations_csv(archive: Archive, space: SearchSpace) -> str:
             columns |= {f"{key}@{board}" if board else key: c for board, c in zip(boards, by_board, strict=True)}
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    out.writerow(["id", "resolution_px", "colour", "accuracy_half", "accuracy_full", *columns, "genes"])
+    accuracies = {f"accuracy_{tier}": getattr(found, tier) for tier in ("half", "full", "int8")}
+    columns = accuracies | columns
+    out.writerow(["id", "resolution_px", "colour", *columns, "genes"])
     for i, genes in enumerate(found.genes):
         data, _ = space.decode(genes)
-        row = [number(x) for x in (found.half[i], found.full[i], *(c[i] for c in columns.values()))]
+        row = [number(c[i]) for c in columns.values()]
         out.writerow([space.candidate_id(genes), data.resolution_px, data.colour, *row, " ".join(map(str, genes))])
     return text.getvalue()
 

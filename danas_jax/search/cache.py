@@ -13,7 +13,7 @@ import numpy as np
 from danas_jax.errors import UserError
 
 SCHEMA_VERSION = 1
-Evaluate = Callable[[np.ndarray, str], np.ndarray]  # (genes [N, G], "half" | "full") -> accuracy [N]
+Evaluate = Callable[[np.ndarray, str], np.ndarray]  # (genes [N, G], tier) -> accuracy [N]; tiers: runner.py
 
 
 class AccuracyCache:

@@ -120,8 +120,10 @@ def _decode(rng: np.random.Generator, shares: np.ndarray) -> np.ndarray:
 def _aims(problem: Problem, quick: Quick) -> np.ndarray:
     """The costs that each member aims at, float64 [K, objectives without error]: down from the limits, by factors."""
     names = [name for name in quick.objectives if name != "error"]
+    if not names:
+        return np.empty((MEMBERS, 0))
     ends = [quick.costs(problem.canonical(bound[None]), quick.limits.board) for bound in (problem.lower, problem.upper)]
-    low = objectives.columns(names, np.ones(1), ends[0])[0] if names else np.empty(0)
+    low = objectives.columns(names, np.ones(1), ends[0], quick.limits)[0]
     high = np.maximum(objectives.corner(names, quick.limits, ends[1]), low)
     way = (np.arange(MEMBERS, 0, -1) / MEMBERS)[:, None]
     return np.exp((1 - way) * np.log(low) + way * np.log(high))
@@ -157,7 +159,7 @@ def _distribution_step(
     names = [name for name in quick.objectives if name != "error"]
     excess = np.maximum(0, quick.violation(costs, quick.limits))
     if names:
-        columns = objectives.columns(names, np.ones(len(genes)), costs)
+        columns = objectives.columns(names, np.ones(len(genes)), costs, quick.limits)
         over = np.log(columns) - np.log(np.repeat(aims, SAMPLES, axis=0))
         excess = excess + np.maximum(0, over).sum(axis=1)
     slope = state.slopes + PENALTY * _given(drawn, excess, shares.shape)

@@ -10,7 +10,7 @@ its strategies the same rounds again, so it continues as if it had never stopped
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from danas_jax.search import (
     objectives,
     predictor,
     random_search,
+    saved,
     screening,
     tiers,
 )
@@ -84,12 +85,16 @@ def search(
 
     costs(genes [N, G], board) -> {cost: [N]}; violation(costs, limits) -> [N], 0 or less fits;
     constraint(canonical genes [N, G], limits) -> [N], 0 or less exactly where that violation is, else any number above;
-    evaluate(genes [N, G], "half" | "full") -> accuracy [N] on that part of the `search_images` images, NaN = failed.
+    evaluate(genes [N, G], tier) -> accuracy [N], or what `settings.metric` is, NaN = failed: "half" on the ranking part
+    of the search slice, "full" on all of it, "int8" on all of it, quantised. It is as sure as an accuracy on
+    `search_images` images.
     estimate: `costs` by lower bounds, which are quick; for screening, `costs` itself where it is left out.
     slopes: the supernet's gradient (supernet/mixture.py), which the strategy `gradient` needs.
     `save` gets a JSON-ready state after every generation; as `resume` it continues to the identical archive.
-    Raises UserError when nothing fits a budget (with the smallest need) or `resume` is of another search.
+    Raises UserError when nothing fits a budget (with the smallest need), `resume` is of another search, or energy
+    counts on a board of unknown power.
     """
+    objectives.check(settings.objectives, budgets)
     lower, upper = bounds if bounds is not None else (space.min_genes, space.max_genes)
     boards = list(dict.fromkeys(limits.board for limits in budgets))
 
@@ -103,31 +108,29 @@ def search(
     states: list[State] = [strategy.init(problem, settings, (seed, i)) for i, problem in enumerate(problems)]
     largest = {board: costs(problems[0].canonical(upper[None]), board) for board in boards}
     references = [objectives.corner(settings.objectives, limits, largest[limits.board]) for limits in budgets]
-    header = _header(space, settings, budgets, seed, search_images, lower, upper)
+    header = saved.header(space, settings, budgets, seed, search_images, lower, upper)
     rounds: list[_Round] = []
     volumes: list[list[float]] = [[] for _ in budgets]
-    full: dict[bytes, float] = {}
+    tested: saved.Tested = {tier: {} for tier in ("full", "int8")[: 1 + settings.rerank_int8]}
 
     def absorb(genes: np.ndarray, half: np.ndarray) -> None:
         done = _Round(genes, half, {board: costs(genes, board) for board in boards})
         rounds.append(done)
         for i, limits in enumerate(budgets):
             fits = violation(done.costs[limits.board], limits) <= 0
-            scores = objectives.columns(settings.objectives, half, done.costs[limits.board])
+            scores = objectives.columns(settings.objectives, half, done.costs[limits.board], limits)
             states[i] = strategy.tell(states[i], genes[fits], scores[fits])
             volumes[i].append(_volume(rounds, limits, violation, settings.objectives, references[i]))
 
     def snapshot() -> dict:
-        saved = [{"genes": r.genes.tolist(), "half": [number(a) for a in r.half]} for r in rounds]
-        tested = [{"genes": np.frombuffer(key, dtype=np.int64).tolist(), "full": number(full[key])} for key in full]
+        half = [{"genes": r.genes.tolist(), "half": [number(a) for a in r.half]} for r in rounds]
         memory = [state.memory() for state in states if isinstance(state, gradient.Learner)]
-        return {**header, "rounds": saved, "full": tested, "memory": memory}
+        return {**header, "rounds": half, "tested": saved.rows(tested), "memory": memory}
 
     if resume is not None:
-        old_rounds, old_full = _read(resume, header, len(lower))
+        old_rounds, tested = saved.read(resume, header, len(lower), tested)
         for genes, half in old_rounds:
             absorb(genes, half)
-        full.update(old_full)
         for i, (state, memory) in enumerate(zip(states, resume.get("memory", []), strict=False)):
             if isinstance(state, gradient.Learner):
                 states[i] = state.remembering(memory)
@@ -161,7 +164,8 @@ def search(
             break  # every budget has seen all that fits it
         absorb(genes, _accuracy(evaluate, genes, "half"))
         save(snapshot())
-        progress(_event(rounds, volumes, budgets, violation, settings.generations))
+        planned = None if strategy is exhaustive else settings.generations + 1
+        progress(_event(rounds, volumes, budgets, violation, planned))
 
     def ranked() -> tuple[Evaluations, list[np.ndarray], list[np.ndarray]]:
         """All evaluations, and per budget the rows that fit and those that deserve the whole search slice."""
@@ -169,6 +173,7 @@ def search(
             genes=np.concatenate([r.genes for r in rounds]),
             half=np.concatenate([r.half for r in rounds]),
             full=np.full(sum(len(r.genes) for r in rounds), np.nan),
+            int8=np.full(sum(len(r.genes) for r in rounds), np.nan),
             costs={board: _joined(rounds, board) for board in boards},
         )
         fitting = [np.flatnonzero(violation(every.costs[limits.board], limits) <= 0) for limits in budgets]
@@ -184,18 +189,18 @@ def search(
         save(snapshot())
         every, fitting, picked = ranked()
     union = np.unique(np.concatenate(picked))
-    missing = np.array([i for i in union if every.genes[i].tobytes() not in full], dtype=np.int64)
-    if missing.size:
-        found = _accuracy(evaluate, every.genes[missing], "full")
-        full.update({every.genes[i].tobytes(): float(a) for i, a in zip(missing, found, strict=True)})
-        save(snapshot())
-    for i in union:
-        every.full[i] = full[every.genes[i].tobytes()]
+    for tier, known in tested.items():
+        missing = np.array([i for i in union if every.genes[i].tobytes() not in known], dtype=np.int64)
+        if missing.size:
+            found = _accuracy(evaluate, every.genes[missing], tier)
+            known.update({every.genes[i].tobytes(): float(a) for i, a in zip(missing, found, strict=True)})
+            save(snapshot())
+        getattr(every, tier)[union] = [known[every.genes[i].tobytes()] for i in union]
     results = []
     for limits, fits, rows, history in zip(budgets, fitting, picked, volumes, strict=True):
         results.append(_result(space, every, limits, fits, rows, history, settings, search_images))
-    trust = tiers.figures(space, every.genes, every.half, every.full, seed)
-    return Archive(space_header(space), tuple(settings.objectives), tuple(results), trust, every)
+    trust = tiers.figures(space, every.genes, every.half, every.full, every.int8, seed)
+    return Archive(space_header(space), tuple(settings.objectives), settings.metric, tuple(results), trust, every)
 
 
 def _result(
@@ -210,10 +215,11 @@ def _result(
 ) -> BudgetResult:
     """One budget's answer: `fits` are the rows that keep its limits, `rows` those evaluated on the whole slice."""
     cost = {key: column[rows] for key, column in every.costs[limits.board].items()}
-    accuracy, arena, macs = every.full[rows], cost["arena_device_bytes"], cost["macs"]
+    accuracy = every.int8[rows] if settings.rerank_int8 else every.full[rows]
+    arena, macs = cost["arena_device_bytes"], cost["macs"]
     chosen = rows[finalists.choose(accuracy, arena, macs, search_images, settings.finalists_per_budget)]
     here = {key: column[fits] for key, column in every.costs[limits.board].items()}
-    front = np.flatnonzero(pareto_mask(objectives.columns(settings.objectives, every.half[fits], here)))
+    front = np.flatnonzero(pareto_mask(objectives.columns(settings.objectives, every.half[fits], here, limits)))
     front = fits[front[np.lexsort((here["macs"][front], here["arena_device_bytes"][front]))]]
     return BudgetResult(
         budget=limits,
@@ -248,7 +254,7 @@ def _volume(
     rounds: list[_Round], limits: Limits, violation: Violation, names: Sequence[str], reference: np.ndarray
 ) -> float:
     cost = _joined(rounds, limits.board)
-    scores = objectives.columns(names, np.concatenate([r.half for r in rounds]), cost)
+    scores = objectives.columns(names, np.concatenate([r.half for r in rounds]), cost, limits)
     # A point exactly at a limit still fits, but would span no volume: the corner lies a hair above.
     return hypervolume(scores[violation(cost, limits) <= 0] / reference, np.full(len(names), 1 + 1e-9))
 
@@ -258,16 +264,19 @@ def _event(
     volumes: list[list[float]],
     budgets: Sequence[Limits],
     violation: Violation,
-    generations: int,
+    planned: int | None,
 ) -> dict:
-    """What `progress` is told: counts, and per budget the best half-slice accuracy so far and the hypervolume."""
+    """What `progress` is told: counts, and per budget the best half-slice accuracy so far and the hypervolume.
+
+    "generations" is how many are `planned`, None where the end is not known.
+    """
     half = np.concatenate([r.half for r in rounds])
     rows = []
     for limits, volume in zip(budgets, volumes, strict=True):
         fits = violation(_joined(rounds, limits.board), limits) <= 0
         best = np.nanmax(half[fits]) if (fits & ~np.isnan(half)).any() else None
         rows.append({"best_accuracy": number(best), "fitting": int(fits.sum()), "hypervolume": volume[-1]})
-    return {"generation": len(rounds), "generations": generations + 1, "evaluations": len(half), "budgets": rows}
+    return {"generation": len(rounds), "generations": planned, "evaluations": len(half), "budgets": rows}
 
 
 def _refuse_impossible(
@@ -287,44 +296,3 @@ def _refuse_impossible(
         lines.append(f"budgets[{i}]: nothing fits; the smallest network " + ("; ".join(over) or "is refused"))
     if lines:
         raise UserError("\n".join(lines))
-
-
-def _header(
-    space: SearchSpace,
-    settings: SearchSettings,
-    budgets: Sequence[Limits],
-    seed: int,
-    search_images: int,
-    lower: np.ndarray,
-    upper: np.ndarray,
-) -> dict:
-    """What a saved state must share with the search that resumes it."""
-    return {
-        "schema_version": 1,
-        "space": space.fingerprint,
-        "settings": {**asdict(settings), "objectives": list(settings.objectives)},
-        "budgets": [asdict(limits) for limits in budgets],
-        "seed": int(seed),
-        "search_images": int(search_images),
-        "bounds": [np.asarray(lower).tolist(), np.asarray(upper).tolist()],
-    }
-
-
-def _read(
-    saved: dict, header: dict, genes_length: int
-) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[bytes, float]]:
-    """The rounds and full-slice accuracies of a saved state; UserError when it is damaged or of another search."""
-    changed = [key for key in header if saved.get(key) != header[key]]
-    if changed:
-        raise UserError(f"the saved search was made with another {', '.join(changed)}: use another run directory")
-    try:
-        rounds = [
-            (np.array(r["genes"], dtype=np.int64).reshape(-1, genes_length), np.array(r["half"], dtype=np.float64))
-            for r in saved["rounds"]
-        ]
-        full = {np.array(f["genes"], np.int64).tobytes(): np.float64(f["full"]).item() for f in saved["full"]}
-        if any(len(genes) != len(half) for genes, half in rounds):
-            raise ValueError("genes and accuracies of a round differ in number")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"the saved search is damaged ({error!r}): delete it and search again") from error
-    return rounds, full

@@ -47,7 +47,7 @@ class Quick:
 
     def scores(self, genes: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
         """Objectives [N, K] of genes [N, G] with `accuracy` [N], minimised."""
-        return objectives.columns(self.objectives, accuracy, self.costs(genes, self.limits.board))
+        return objectives.columns(self.objectives, accuracy, self.costs(genes, self.limits.board), self.limits)
 
 
 def ask(strategy: Strategy, state: State, quick: Quick, predictor: Predictor) -> np.ndarray:

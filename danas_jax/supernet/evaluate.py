@@ -1,4 +1,4 @@
-"""Accuracy of networks whose BN statistics are set from calibration images: supernet subnets and stand-alone nets.
+"""Answers of networks whose BN statistics are set from calibration images: supernet subnets and stand-alone nets.
 
 Statistics are pooled over batches as (mean, M2) by Chan's formula (Chan, Golub, LeVeque 1979), in float32: averaging
 batch variances would drop the variance of the means, raw sums of squares would cancel.
@@ -6,17 +6,21 @@ batch variances would drop the variance of the means, raw sums of squares would 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import chain
+from operator import itemgetter
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from danas_jax.classification import METRICS, Metric
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import resize_area
+from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
@@ -101,20 +105,23 @@ def subnet_forward(
 
 @cache
 def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: int) -> Callable:
-    """jitted (params, genes [P, G], calibration [K, B, ...], images [M, B, ...], labels [M, B]) -> right [P, M, B]."""
+    """jitted (params, genes [P, G], calibration [K, B, ...], images [M, B, ...]) -> (logits [P, M, B, classes], stats).
+
+    The statistics {layer: {"mean", "var"}} are [P, C] of the envelope's widths.
+    """
     layers = elastic.envelope_layers(space, envelope, num_classes)
 
-    def one(params, genes, calibration, images, labels):
+    def one(params, genes, calibration, images):
         statistics, logits = subnet_forward(space, envelope, layers, params, genes)
         stats = pool_statistics(statistics, calibration)
-        return lax.map(lambda pair: logits(stats, pair[0]).argmax(-1) == pair[1], (images, labels))
+        return lax.map(partial(logits, stats), images), stats
 
     @jax.jit
-    def program(params, genes, *images):
+    def program(params, genes, calibration, images):
         part = elastic.slice_variables(layers, params)
         if len(genes) == 1:  # the shape is static: a population of one needs no batched kernels
-            return one(part, genes[0], *images)[None]
-        return jax.vmap(lambda row: one(part, row, *images))(genes)
+            return jax.tree.map(lambda leaf: leaf[None], one(part, genes[0], calibration, images))
+        return jax.vmap(lambda row: one(part, row, calibration, images))(genes)
 
     return program
 
@@ -131,6 +138,93 @@ def part_of_slice(search: Split, fraction: float, seed: int) -> Split:
     return Split(search.images[rows], search.labels[rows], tuple(search.names[i] for i in rows))
 
 
+class Answers(NamedTuple):
+    """What one recalibrated subnet says of the images of a part of the search slice."""
+
+    row: int  # of the genes asked for
+    logits: np.ndarray  # [N, classes]
+    stats: dict  # its BN statistics, {layer: {"mean", "var"}} at its envelope's widths
+
+
+def subnet_answers(
+    space: SearchSpace, params: dict, bounds: Bounds, calibration: np.ndarray, parts: dict[str, Split], num_classes: int
+) -> Callable[[np.ndarray, str], Iterator[Answers]]:
+    """answers(genes [N, G], name of one of `parts`) -> those of each subnet, in the order that they are found.
+
+    Every subnet is recalibrated on `calibration` images [M, S, S, 3] first.
+    """
+    axis = space.index["resolution_px"]
+    views: dict[int, tuple] = {}
+
+    def at(resolution: int) -> tuple:
+        # Deployed views, made once per resolution; colour is a gene inside the program.
+        if resolution not in views:
+            px = space.resolutions_px[resolution]
+            sets = {
+                name: jnp.asarray(batches(resize_area(part.images, px), part.labels)[0]) for name, part in parts.items()
+            }
+            calibrating = jnp.asarray(calibration_batches(resize_area(calibration, px), len(calibration)))
+            views[resolution] = calibrating, sets
+        return views[resolution]
+
+    buckets = make_buckets(space, *(tuple(int(g) for g in bound) for bound in bounds))
+
+    def answers(genes: np.ndarray, name: str) -> Iterator[Answers]:
+        envelopes = [bucket_of(buckets, row) for row in genes]
+        size, images = subnets_per_launch(), len(parts[name])
+
+        def launch(envelope: elastic.Envelope, chunk: np.ndarray) -> list[Answers]:
+            calibrating, sets = at(envelope[axis])
+            launched = np.resize(chunk, size)  # the last one is filled up: one shape, one compilation
+            program = _subnet_program(space, envelope, num_classes)
+            found = program(params, jnp.asarray(genes[launched], jnp.int32), calibrating, sets[name])
+            logits, stats = jax.device_get(found)
+            logits = logits.reshape(size, -1, num_classes)[:, :images]  # the rest is padding
+            each = [jax.tree.map(itemgetter(i), stats) for i in range(len(chunk))]
+            return list(map(Answers, chunk, logits, each))
+
+        for envelope in dict.fromkeys(envelopes):
+            rows = np.array([i for i, found in enumerate(envelopes) if found == envelope])
+            chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
+            first = launch(envelope, chunks[0])  # alone: it makes the views and compiles the program
+            for done in chain([first], in_flight(partial(launch, envelope), chunks[1:])):
+                yield from done
+
+    return answers
+
+
+def scored(
+    answers: Callable[[np.ndarray, str], Iterator[Answers]],
+    parts: dict[str, Split],
+    metric: Metric,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Callable[[np.ndarray, str], np.ndarray]:
+    """evaluate(genes [N, G], name of one of `parts`) -> `metric` [N] of the subnets' `answers`.
+
+    Raises UserError where a part's labels tell no ROC-AUC.
+    """
+    for name, part in parts.items():
+        if metric == "auc" and len(np.unique(part.labels)) < 2:
+            raise UserError(
+                f"search.metric = {metric!r}: the {len(part)} images that it is measured on ({name} search slice) are "
+                "of one class; give more images, or accuracy"
+            )
+
+    def evaluate(genes: np.ndarray, name: str) -> np.ndarray:
+        found = np.empty(len(genes))
+        for done, answer in enumerate(answers(genes, name), 1):
+            found[answer.row] = METRICS[metric](parts[name].labels, answer.logits)
+            progress(done, len(genes))
+        return found
+
+    return evaluate
+
+
+def slice_parts(search: Split, half_fraction: float, seed: int) -> dict[str, Split]:
+    """The search slice as a whole and its ranking part, by tier."""
+    return {"full": search, "half": part_of_slice(search, half_fraction, seed)}
+
+
 def subnet_evaluator(
     space: SearchSpace,
     params: dict,
@@ -141,52 +235,15 @@ def subnet_evaluator(
     num_classes: int,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    metric: Metric = "accuracy",
 ) -> Callable[[np.ndarray, str], np.ndarray]:
-    """evaluate(genes [N, G], "half" | "full") -> exact supernet accuracy [N] on that part of the search slice.
+    """evaluate(genes [N, G], "half" | "full") -> exact supernet `metric` [N] on that part of the search slice.
 
     Every subnet is recalibrated on `calibration` images [M, S, S, 3] first. "half" is a fixed part of the slice.
+    Raises UserError where the slice's labels tell no ROC-AUC.
     """
-    axis = space.index["resolution_px"]
-    parts = {"full": search, "half": part_of_slice(search, half_fraction, seed)}
-    views: dict[int, tuple] = {}
-
-    def at(resolution: int) -> tuple:
-        # Deployed views, made once per resolution; colour is a gene inside the program.
-        if resolution not in views:
-            px = space.resolutions_px[resolution]
-            sets = {
-                tier: tuple(map(jnp.asarray, batches(resize_area(part.images, px), part.labels)))
-                for tier, part in parts.items()
-            }
-            calibrating = jnp.asarray(calibration_batches(resize_area(calibration, px), len(calibration)))
-            views[resolution] = calibrating, sets
-        return views[resolution]
-
-    buckets = make_buckets(space, *(tuple(int(g) for g in bound) for bound in bounds))
-
-    def evaluate(genes: np.ndarray, tier: str) -> np.ndarray:
-        accuracy = np.zeros(len(genes))
-        envelopes = [bucket_of(buckets, row) for row in genes]
-        size, done = subnets_per_launch(), 0
-
-        def right(envelope: elastic.Envelope, chunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            calibrating, sets = at(envelope[axis])
-            launched = np.resize(chunk, size)  # the last one is filled up: one shape, one compilation
-            program = _subnet_program(space, envelope, num_classes)
-            answers = program(params, jnp.asarray(genes[launched], jnp.int32), calibrating, *sets[tier])
-            return chunk, np.asarray(answers)[: len(chunk)].sum(axis=(1, 2))
-
-        for envelope in dict.fromkeys(envelopes):
-            rows = np.array([i for i, found in enumerate(envelopes) if found == envelope])
-            chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-            first = [right(envelope, chunks[0])]  # alone: it makes the views and compiles the program
-            for chunk, count in chain(first, in_flight(partial(right, envelope), chunks[1:])):
-                accuracy[chunk] = count / len(parts[tier])
-                done += len(chunk)
-                progress(done, len(genes))
-        return accuracy
-
-    return evaluate
+    parts = slice_parts(search, half_fraction, seed)
+    return scored(subnet_answers(space, params, bounds, calibration, parts, num_classes), parts, metric, progress)
 
 
 @cache

@@ -21,12 +21,12 @@ def programs_in_flight() -> int:
     return 3 if ops.on_cpu() else 1
 
 
-def in_flight(run: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """run(item) of each, in order, `programs_in_flight` at a time; what has not begun is dropped where one fails.
+def in_flight(run: Callable[[Item], Result], items: Iterable[Item], at_a_time: int | None = None) -> Iterator[Result]:
+    """run(item) of each, in order, `at_a_time` (`programs_in_flight`); what has not begun is dropped where one fails.
 
     `run` waits for its program, and its programs are compiled before: two threads would compile one twice.
     """
-    with ThreadPoolExecutor(programs_in_flight()) as pool:
+    with ThreadPoolExecutor(at_a_time or programs_in_flight()) as pool:
         try:
             yield from pool.map(run, items)
         finally:

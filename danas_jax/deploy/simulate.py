@@ -1,0 +1,76 @@
+"""Supernet subnets as int8 before any retraining: folded, quantised and simulated to the integer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import numpy as np
+
+from danas_jax.classification import METRICS, Metric
+from danas_jax.data.batches import INT8_SLICE, calibration_rows
+from danas_jax.data.dataset import Split
+from danas_jax.data.views import deployed_view
+from danas_jax.deploy.fold import fold_batch_norm
+from danas_jax.deploy.integer import integer_forward
+from danas_jax.deploy.quantise import quantise
+from danas_jax.space import DataConfig, SearchSpace
+from danas_jax.supernet.elastic import slice_variables
+from danas_jax.supernet.evaluate import Answers
+from danas_jax.supernet.in_flight import in_flight
+
+IMAGES = 512  # of the search slice that are simulated, at 1 to 2 ms of a core each (docs/design.md)
+
+
+def int8_evaluator(
+    space: SearchSpace,
+    params: dict,
+    answers: Callable[[np.ndarray, str], Iterator[Answers]],
+    calibration: np.ndarray,
+    search: Split,
+    num_classes: int,
+    metric: Metric,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """evaluate(genes [N, G]) -> `metric` [N] of the subnets in int8 on the whole search slice; NaN = failed.
+
+    `answers(genes, "full")` are the float subnets' on `search` (supernet/evaluate.py); `calibration` images
+    [M, S, S, 3] set the activation ranges. At most IMAGES fixed images of the slice are simulated: what int8 changes
+    there is added to the metric of all, as the answers of both to one image differ less than those to two images.
+    """
+    rows = simulated_rows(search.labels, seed)
+    judge = METRICS[metric]
+
+    @cache
+    def views(data: DataConfig) -> tuple[np.ndarray, np.ndarray]:
+        calibrating = deployed_view(calibration, data.resolution_px, data.colour)
+        return calibrating, deployed_view(search.images[rows], data.resolution_px, data.colour)
+
+    def simulated(task: tuple[np.ndarray, Answers, tuple[np.ndarray, np.ndarray]]) -> tuple[int, float]:
+        genes, answer, (calibrating, images) = task
+        if not np.isfinite(answer.logits).all():
+            return answer.row, np.nan
+        layers = space.layers(genes, num_classes)
+        own, stats = (slice_variables(layers, tree) for tree in (params, answer.stats))
+        model = quantise(layers, fold_batch_norm(layers, own, stats), calibrating)
+        logits = (integer_forward(model, images) - float(model.output.zero_point)) * model.output.scale
+        change = judge(search.labels[rows], logits) - judge(search.labels[rows], answer.logits[rows])
+        return answer.row, float(np.clip(judge(search.labels, answer.logits) + change, 0, 1))
+
+    def evaluate(genes: np.ndarray) -> np.ndarray:
+        found = np.empty(len(genes))
+        tasks = ((genes[a.row], a, views(space.decode(genes[a.row])[0])) for a in answers(genes, "full"))
+        for done, (row, value) in enumerate(in_flight(simulated, tasks, os.cpu_count()), 1):
+            found[row] = value
+            progress(done, len(genes))
+        return found
+
+    return evaluate
+
+
+def simulated_rows(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Which images of the search slice are simulated, ascending int64; all where a class would not be among them."""
+    rows = calibration_rows(seed, INT8_SLICE, len(labels), IMAGES)
+    return rows if len(np.unique(labels[rows])) == len(np.unique(labels)) else np.arange(len(labels))
