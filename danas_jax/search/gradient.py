@@ -5,8 +5,8 @@ value does to the loss of a mixture drawn by the Gumbel-softmax; the resolution,
 Gumbel, two different ones on the same mixture and pictures, so that each is the other's baseline. All members share
 what they learn of the loss. The expected cost is differentiable, too: its slope by the share of a value is the
 expectation of the cost over systems that have it, taken over samples and the cost tables. Members aim at different
-costs, from the budget's limit down, so together they follow the front. What they propose is decoded to genes, and only
-what keeps the hard limits is evaluated.
+costs, from the budget's limit down, so together they follow the front. What they propose, half of it near the best
+evaluated so far, is decoded to genes, and only what keeps the hard limits is evaluated.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ LOGIT_RANGE = 4.0  # logits stay within +- this: nothing becomes certain
 TEMPERATURE = 1.0  # of the Gumbel-softmax
 SLOPE_MEMORY = 0.9  # how much of the loss's slopes is kept at a network step
 RESOLUTION_RATE = 0.3  # how far a pair of losses moves what is known of two resolutions
+KEPT = 0.85  # share of the genes that a proposal near a survivor takes from it
 PENALTY = 0.5  # nats of loss per factor e of cost above a member's aim
 
 
@@ -94,7 +95,13 @@ def ask(state: State) -> np.ndarray:
     shares = _shares(state.logits, _allowed(state.problem))
 
     def propose(rng: np.random.Generator, count: int) -> np.ndarray:
-        return _decode(rng, shares[np.arange(count) % MEMBERS])
+        drawn = _decode(rng, shares[np.arange(count) % MEMBERS])
+        if not len(state.genes):
+            return drawn
+        # Every other one takes most of its genes from a system that has proved itself.
+        near = state.genes[rng.integers(len(state.genes), size=count)]
+        kept = (rng.random(drawn.shape) < KEPT) & (np.arange(count)[:, None] // MEMBERS % 2 == 1)
+        return np.where(kept, near, drawn)
 
     return feasible.collect(state.problem, state.known, propose, generator(state), state.settings.population)
 
