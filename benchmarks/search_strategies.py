@@ -53,7 +53,7 @@ def searched(supernet: Trained, strategy: str, seed: int) -> list[dict]:
         return call
 
     config = supernet.config
-    settings = {"gradient_batch": config.search.gradient_batch, **SETTINGS[strategy]}
+    settings = {"gradient_batch": config.search.gradient_batch, "rerank_int8": False, **SETTINGS[strategy]}
     trained_module.mixture_slopes = counted
     supernet.evaluate = evaluate  # ty: ignore[invalid-assignment]
     try:
