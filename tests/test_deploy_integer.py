@@ -2,20 +2,12 @@
 
 import numpy as np
 import pytest
-from deploy_nets import batch_norm_network, networks, pictures
+from deploy_nets import int8_network, networks, pictures
 from tflite_micro.python.tflite_micro import runtime
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from danas_jax.deploy import fold, integer, kernels, quantise, ranges, tflite_writer, verify
+from danas_jax.deploy import integer, kernels, quantise, tflite_writer, verify
 from danas_jax.layers import LayerBuilder
-
-
-def int8_network(layers, seed=0):
-    """A quantised network of random weights through which pictures can be told apart."""
-    images = pictures(layers[0].in_shape, 32, seed=9)
-    params, stats, _ = batch_norm_network(layers, images, seed=seed)
-    folded = fold.fold_batch_norm(layers, params, stats)
-    return quantise.quantise(layers, folded, ranges.min_max_ranges(layers, folded, images))
 
 
 @pytest.mark.parametrize("case", range(8))
