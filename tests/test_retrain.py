@@ -164,7 +164,9 @@ def test_views_and_order_are_those_of_their_numbers(tmp_path):
         def logits_of(params, views):
             return (views / 128 - 1).mean((1, 2)) @ params["head"]["kernel"][0, 0, :1, :2]
 
-        epochs.fit(logits_of, lambda params: 0.5, start, data, one, TRAINING, 2, 0, saved, seen.append, str, **first)
+        epochs.fit(
+            logits_of, lambda params: (0.5, 0.5), start, data, one, TRAINING, 2, 0, saved, seen.append, str, **first
+        )
         saved.close()
         return seen[0]["loss"]
 

@@ -26,7 +26,7 @@ from danas_jax.supernet.optimiser import initial_weights, make_optimiser, update
 
 def fit(
     logits_of: Callable[[dict, jax.Array], jax.Array],
-    accuracy_of: Callable[[dict], float],
+    judge: Callable[[dict], tuple[float, float]],
     start: dict,
     data: DataConfig,
     settings: RetrainSettings,
@@ -40,9 +40,10 @@ def fit(
 ) -> tuple[dict, list[dict]]:
     """(params of the best epoch on the host, one record per epoch) of a training from `start` on native images.
 
-    `logits_of(params, views)` of views [B, R, R, C] float32 in 0..255 is differentiated; `accuracy_of(params)` chooses
-    the epoch. Views and order are those of the numbers from `first_view` on. Resumes from `checkpoints`. `log` gets
-    {"epoch", "epochs", "loss", "validation_accuracy" when measured, "images_per_s", "left_s"}.
+    `logits_of(params, views)` of views [B, R, R, C] float32 in 0..255 is differentiated; `judge(params)` gives the
+    accuracy to record and the figure that chooses the epoch, the higher the better. Views and order are those of the
+    numbers from `first_view` on. Resumes from `checkpoints`. `log` gets {"epoch", "epochs", "loss",
+    "validation_accuracy" when measured, "images_per_s", "left_s"}.
     Raises Diverged at the end of an epoch in which the loss, the gradient or the weights were no longer numbers; its
     message is `blame` of what failed.
     """
@@ -53,7 +54,7 @@ def fit(
     state: dict[str, Any] = {
         **initial_weights(optimiser, start, averaged=True),
         "best": start,
-        "best_accuracy": np.asarray(-1.0),
+        "best_metric": np.asarray(-1.0),
         "epoch": np.asarray(0),
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
@@ -78,9 +79,9 @@ def fit(
         state |= {**weights, "epoch": np.asarray(epoch + 1)}
         last = epoch + 1 == settings.epochs
         if last or (epoch + 1) % settings.validate_every_epochs == 0:
-            history[epoch, 1] = accuracy_of(weights["average"])
-            if history[epoch, 1] > state["best_accuracy"]:
-                state |= {"best": weights["average"], "best_accuracy": np.asarray(history[epoch, 1])}
+            history[epoch, 1], judged = judge(weights["average"])
+            if judged > state["best_metric"]:
+                state |= {"best": weights["average"], "best_metric": np.asarray(judged)}
         state["history"] = history
         speed = time.monotonic() - started
         record = {

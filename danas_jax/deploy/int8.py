@@ -106,11 +106,12 @@ def int8_network(
             folded = fold_batch_norm(layers, params, stats)
             return judge.attempt(QAT, quantise(layers, folded, ranges[calibrated.name]))
 
+        def verdict(params: dict) -> tuple[float, float]:
+            accuracy = tuned(params).accuracy
+            return accuracy, accuracy
+
         saved = Checkpoints(checkpoints)
-        found = fine_tune(
-            calibrated.model, data, params, stats, lambda params: tuned(params).accuracy, settings, recipe, training,
-            seed, saved, log,
-        )  # fmt: skip
+        found = fine_tune(calibrated.model, data, params, stats, verdict, settings, recipe, training, seed, saved, log)
         saved.close()
         attempts.append(tuned(found))
     chosen = best(attempts)

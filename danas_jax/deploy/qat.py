@@ -34,7 +34,7 @@ def fine_tune(
     data: DataConfig,
     params: dict,
     stats: Mapping[str, Mapping[str, np.ndarray]],
-    accuracy_of: Callable[[dict], float],
+    judge: Callable[[dict], tuple[float, float]],
     settings: ExportSettings,
     recipe: RetrainSettings,
     training: Split,
@@ -42,7 +42,7 @@ def fine_tune(
     checkpoints: Checkpoints,
     log: Callable[[dict], None] = lambda record: None,
 ) -> dict:
-    """The params of the epoch that `accuracy_of` (of the integers made from params, on validation) says is best.
+    """The params of the epoch that `judge` (of the integers made from params, on validation) says is best.
 
     Starts from the retrained `params` and frozen BN `stats`, in the activation scales of `model`. By retraining's
     `recipe` but for epochs and learning rate, on views that go on where retraining's ended; always in float32.
@@ -60,7 +60,7 @@ def fine_tune(
         )
 
     return fit(
-        simulated, accuracy_of, params, data, tuning, training, model.layers[-1].spec.out_shape[2], seed, checkpoints,
+        simulated, judge, params, data, tuning, training, model.layers[-1].spec.out_shape[2], seed, checkpoints,
         log, blame, first_view=recipe.epochs,
     )[0]  # fmt: skip
 

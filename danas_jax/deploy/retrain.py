@@ -52,6 +52,10 @@ def retrain(
         x = normalise_pixels(views).astype(settings.compute_dtype)
         return jnp.asarray(network.apply({"params": params}, x, train=True))
 
+    def judge(params: dict) -> tuple[float, float]:
+        accuracy = validate(params)[1]
+        return accuracy, accuracy
+
     def blame(failed: str) -> str:
         return (
             f"the retrained network's {failed} ({data.resolution_px} px, {data.colour}, {len(layers)} layers): give a "
@@ -59,7 +63,7 @@ def retrain(
         )
 
     best, history = fit(
-        logits_of, lambda params: validate(params)[1], start, data, settings, training, layers[-1].out_shape[2], seed,
+        logits_of, judge, start, data, settings, training, layers[-1].out_shape[2], seed,
         checkpoints, log, blame,
     )  # fmt: skip
     stats, accuracy = validate(best)
