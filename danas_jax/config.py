@@ -169,6 +169,10 @@ class ExportSettings:
     """int8 files and their proof."""
 
     calibration_images: int = 256  # training images that set the activation ranges
+    calibration: Literal["minmax", "percentile", "mse", "best"] = "best"  # how; best: whichever validates best in int8
+    percentile: float = 99.99  # of a tensor's values that a range by percentile keeps at either end [%]
+    qat_epochs: int = 0  # quantisation-aware fine-tuning, exported where it validates better; 0 = none
+    qat_learning_rate: float = 2e-4  # its peak; the rest is the retraining's recipe
     verify_images: int = 32  # images on which TFLM and the integer simulation must agree bit for bit
 
 
@@ -227,11 +231,11 @@ def validate(config: Config) -> None:
     need(lambda v: v >= 1, "give 1 or more", "search.finalists_per_budget", "retrain.validate_every_epochs")
     need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
     need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "search.screen", "seed")
-    need(lambda v: v >= 0, "give 0 or more", "search.gradient_steps")
+    need(lambda v: v >= 0, "give 0 or more", "search.gradient_steps", "export.qat_epochs")
     need(lambda v: v >= 2, "give 2 or more", "search.gradient_batch")
     need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
     need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
-    need(lambda v: v > 0, "give a positive number", *both("learning_rate", "gradient_clip"))
+    need(lambda v: v > 0, "give a positive number", "export.qat_learning_rate", *both("learning_rate", "gradient_clip"))
     need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("warmup_fraction", "label_smoothing", "ema_decay"))
     need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("colour_jitter"))
     need(
@@ -243,6 +247,7 @@ def validate(config: Config) -> None:
     )
     need(lambda v: 0 <= v <= 1, "give a share from 0 to 1", *both("saturation_jitter"))
     need(lambda v: 0 < v <= 1, "give a share in (0, 1]", "search.evaluation_fraction", *both("crop_area_min"))
+    need(lambda v: 50 < v <= 100, "give a percentage above 50, up to 100", "export.percentile")
     need(lambda v: 0 < v < 1, "give a share between 0 and 1", "data.search_fraction")
     need(lambda v: 0 < v < 0.5, "give a share below 0.5", "data.validation_fraction", "data.test_fraction")
     for section in ("train", "retrain"):

@@ -168,6 +168,8 @@ def smoke(config: Config) -> Config:
         train=replace(config.train, epochs=1, batch_size=16, random_subnets=1, calibration_images=16),
         search=replace(config.search, population=4, generations=1, rerank=2),
         retrain=replace(config.retrain, epochs=1, batch_size=16, calibration_images=16),
-        export=replace(config.export, calibration_images=16, verify_images=2),
+        export=replace(
+            config.export, calibration_images=16, verify_images=2, qat_epochs=min(config.export.qat_epochs, 1)
+        ),
         baselines=tuple(replace(b, resolution_px=min(b.resolution_px, 32)) for b in config.baselines),
     )

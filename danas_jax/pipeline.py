@@ -58,6 +58,15 @@ class Run:
         """A logger into metrics.jsonl."""
         return lambda event: run.append_metrics(self.folder, {"phase": phase, **event})
 
+    def training_log(self, phase: str, name: str, progress: Progress) -> Callable[[dict], None]:
+        """A logger of the training of network `name`: shown and into metrics.jsonl."""
+
+        def log(event: dict) -> None:
+            progress.show(event)
+            self.record(phase)({"name": name, **event})
+
+        return log
+
 
 def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     """Run `phases` in order; those already done are skipped. UserError on bad input before anything is computed."""
@@ -221,11 +230,7 @@ def retrain_phase(state: Run) -> dict:
     for i, finalist in enumerate(unique):
         title = f"retrain {i + 1}/{len(unique)} {finalist.name}"
         with Progress(title) as progress:
-
-            def log(event: dict, name: str = finalist.name, progress: Progress = progress) -> None:
-                progress.show(event)
-                state.record("retrain")({"name": name, **event})
-
+            log = state.training_log("retrain", finalist.name, progress)
             deploy_finalists.retrain_one(
                 state.folder / "retrain" / finalist.name, finalist, state.config, params, training, validation, log
             )
@@ -234,15 +239,17 @@ def retrain_phase(state: Run) -> dict:
 
 def export_phase(state: Run) -> dict:
     """int8 files, proof on TFLM, and then, once per finalist, the test split."""
-    training, validation = state.load("train", "export"), state.load("validation", "export")
+    training = deploy_finalists.joined(state.load("train", "export"), state.load("search", "export"))
+    validation = state.load("validation", "export")
     chosen = finalists(state)
     unique = deploy_finalists.each_once(chosen)
     exported, answers = {}, {}
     for i, finalist in enumerate(unique):
-        with Progress(f"export {i + 1}/{len(unique)} {finalist.name}"):
+        with Progress(f"export {i + 1}/{len(unique)} {finalist.name}") as progress:
             exported[finalist.name] = deploy_finalists.export_one(
-                state.folder, finalist, state.config, state.latency_tables, training, validation, state.data.class_names
-            )
+                state.folder, finalist, state.config, state.latency_tables, training, validation,
+                state.data.class_names, state.training_log("export", finalist.name, progress),
+            )  # fmt: skip
     test = state.load("test", "test")
     for i, finalist in enumerate(unique):
         with Progress(f"test {i + 1}/{len(unique)} {finalist.name}"):

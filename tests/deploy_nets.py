@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from danas_jax.deploy import fold, kernels, quantise
+from danas_jax.deploy import fold, kernels, quantise, ranges
 from danas_jax.layers import BN_EPSILON, LayerBuilder
 from danas_jax.spaces import mobilenetv2_tiny, quickstart
 
@@ -64,11 +64,12 @@ def batch_norm_network(layers, images, params=None, stats=None, seed=0):
     return params, stats, y.reshape(len(y), -1)
 
 
-def int8_network(layers, seed=0):
+def int8_network(layers, seed=0, calibrating=32):
     """A quantised network of random weights through which pictures can be told apart."""
-    images = pictures(layers[0].in_shape, 32, seed=9)
+    images = pictures(layers[0].in_shape, calibrating, seed=9)
     params, stats, _ = batch_norm_network(layers, images, seed=seed)
-    return quantise.quantise(layers, fold.fold_batch_norm(layers, params, stats), images)
+    folded = fold.fold_batch_norm(layers, params, stats)
+    return quantise.quantise(layers, folded, ranges.min_max_ranges(layers, folded, images))
 
 
 def odd_network():

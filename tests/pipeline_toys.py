@@ -25,7 +25,7 @@ TOY = Config(
     train=TrainSettings(epochs=1, batch_size=16, calibration_images=16, checkpoint_every_s=0),
     search=SearchSettings(population=4, generations=2, rerank=3, finalists_per_budget=2),
     retrain=RetrainSettings(epochs=2, batch_size=16, calibration_images=16),
-    export=ExportSettings(calibration_images=16, verify_images=2),
+    export=ExportSettings(calibration_images=16, verify_images=2, qat_epochs=1),
     budgets=(Limits(sram_bytes=5 * 1024), Limits(sram_bytes=8 * 1024, macs=100_000)),
 )
 BY_TABLE = Limits(sram_bytes=8 * 1024, macs=100_000, board="rp2040")
@@ -33,6 +33,7 @@ WITH_BASELINE = Config(
     **{
         **vars(TOY),
         "name": "with_baseline",
+        "export": ExportSettings(calibration_images=16, verify_images=2),
         "budgets": (TOY.budgets[0], BY_TABLE),
         "baselines": (Baseline("fixed", resolution_px=16),),
     }
@@ -43,6 +44,7 @@ KILLS = {
     "train": "*/supernet/checkpoints/2",
     "search": "*/search/state.json",
     "retrain": "*/retrain/*/checkpoints/1",
+    "fine-tuning": "*/export/*/qat/1",
     "export": "*/export/*/model.h",
     "test": "*/export/*/test_answers.json",
 }

@@ -13,6 +13,7 @@ ALLOWED = {
     ("retrain", "search"),
     ("retrain", "validation"),
     ("export", "train"),
+    ("export", "search"),
     ("export", "validation"),
     ("test", "test"),
 }

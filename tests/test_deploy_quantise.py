@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from deploy_nets import batch_norm_network, networks, pictures
 
-from danas_jax.deploy import fold, integer, quantise, tflite_writer, verify
+from danas_jax.deploy import fold, integer, quantise, ranges, tflite_writer, verify
 
 
 def random_weights(layers, seed=0):
@@ -37,7 +37,8 @@ def quantised(layers, change=None, seed=0):
     folded = fold.fold_batch_norm(layers, *random_weights(layers, seed))
     if change:
         change(folded)
-    return folded, quantise.quantise(layers, folded, pictures(layers[0].in_shape, 64))
+    found = ranges.min_max_ranges(layers, folded, pictures(layers[0].in_shape, 64))
+    return folded, quantise.quantise(layers, folded, found)
 
 
 def check(layers, folded, model, tolerance):
@@ -92,7 +93,7 @@ def test_activations_that_are_not_finite_are_refused():
     folded, _ = quantised(layers)
     folded["classifier"]["kernel"][0, 0] = np.nan
     with pytest.raises(ValueError, match="classifier"):
-        quantise.quantise(layers, folded, pictures(layers[0].in_shape, 2))
+        ranges.min_max_ranges(layers, folded, pictures(layers[0].in_shape, 2))
 
 
 def test_input_is_pixel_minus_128():

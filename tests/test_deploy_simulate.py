@@ -11,6 +11,7 @@ from danas_jax.deploy import simulate
 from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.quantise import quantise
+from danas_jax.deploy.ranges import min_max_ranges
 from danas_jax.supernet import elastic, evaluate
 from danas_jax.supernet.evaluate import calibration_batches, network_program, subnet_answers
 
@@ -43,7 +44,8 @@ def int8_logits(genes, images):
     calibrating, images = (deployed_view(x, data.resolution_px, data.colour) for x in (CALIBRATION, images))
     own = elastic.slice_variables(layers, PARAMS)
     stats = network_program(layers)[0](own, calibration_batches(calibrating, len(calibrating)))
-    model = quantise(layers, fold_batch_norm(layers, own, stats), calibrating)
+    folded = fold_batch_norm(layers, own, stats)
+    model = quantise(layers, folded, min_max_ranges(layers, folded, calibrating))
     return (integer_forward(model, images) - float(model.output.zero_point)) * model.output.scale
 
 

@@ -1,4 +1,4 @@
-"""200 random subnets of two spaces, exported to int8 with random weights: what was predicted against file and TFLM.
+"""200 random subnets of two spaces, exported to int8: what was predicted against file and TFLM, logits included.
 
 MACs, weights, liveness and arena are equal for every one; files were within 0.09 % when this was written.
 """
@@ -9,9 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from deploy_nets import int8_network, pictures
 
+from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.tflite_writer import random_model, write_tflite
-from danas_jax.deploy.verify import measure_arena, reported
+from danas_jax.deploy.verify import ALLOWED_OPERATORS, measure_arena, operators, reported, run_tflm
 from danas_jax.hardware import graph, tflite_reader, tflm
 from danas_jax.layers import total_macs, total_params
 from danas_jax.spaces import mobilenetv2_tiny, quickstart
@@ -21,12 +23,21 @@ METADATA = {"data": {"resolution_px": 64, "colour": "rgb", "normalisation": "(pi
 SUBNETS = 100  # per space
 
 
-@pytest.mark.parametrize("space", [quickstart(), mobilenetv2_tiny()], ids=lambda space: space.name)
-def test_exported_subnets_cost_what_was_predicted(space):
-    rng, arena_errors, file_errors = np.random.default_rng(23), [], []
+SPACES = pytest.mark.parametrize("space", [quickstart(), mobilenetv2_tiny()], ids=lambda space: space.name)
+
+
+def subnets(space):
+    """The smallest, the largest and random ones, with 2 to 19 classes."""
+    rng = np.random.default_rng(23)
     for genes in [space.min_genes, space.max_genes, *space.sample(rng, SUBNETS - 2)]:
-        layers = space.layers(genes, int(rng.integers(2, 20)))
-        data = write_tflite(random_model(layers, seed=int(rng.integers(1000))), METADATA)
+        yield space.layers(genes, int(rng.integers(2, 20)))
+
+
+@SPACES
+def test_exported_subnets_cost_what_was_predicted(space):
+    arena_errors, file_errors = [], []
+    for i, layers in enumerate(subnets(space)):
+        data = write_tflite(random_model(layers, seed=i), METADATA)
         predicted, parsed = graph.from_layers(layers), tflite_reader.parse(data, "exported.tflite")
         assert graph.macs(predicted) == graph.macs(parsed) == tuple(layer.macs for layer in layers)
         assert graph.params(predicted) == graph.params(parsed) == total_params(layers)
@@ -43,3 +54,18 @@ def test_exported_subnets_cost_what_was_predicted(space):
         print(f"{space.name}: {name} {100 * min(errors):+.3f} to {100 * max(errors):+.3f} % of {len(errors)} files")
     assert min(arena_errors) >= -0.005 and max(arena_errors) <= 0.01
     assert max(map(abs, file_errors)) <= 0.01
+
+
+@pytest.mark.parametrize(("every", "images"), [(10, 8), pytest.param(1, 64, marks=pytest.mark.slow)])
+@SPACES
+def test_exported_subnets_answer_as_simulated_in_the_predicted_arena(space, every, images):
+    """Bit for bit, on networks through which pictures can be told apart; the slow form: all, on 64 images each."""
+    still = 0
+    for i, layers in list(enumerate(subnets(space)))[::every]:
+        model = int8_network(layers, seed=i, calibrating=8)
+        data, seen = write_tflite(model, METADATA), pictures(model.input_shape, images, seed=i)
+        assert set(operators(data)) <= set(ALLOWED_OPERATORS)
+        logits = run_tflm(data, seen, tflm.arena_host_bytes(graph.from_layers(layers)))
+        np.testing.assert_array_equal(logits, integer_forward(model, seen))
+        still += np.ptp(logits.astype(int), axis=0).max() < 20
+    assert still <= 0.05 * SUBNETS / every

@@ -93,6 +93,16 @@ def check_file(folder: Path, finalist: dict) -> None:
     manifest = json.loads((folder / finalist["files"]["manifest"]).read_text())
     measured, predicted = finalist["measured"], finalist["predicted"]
     assert manifest["memory"]["measured"] == measured
+    quantisation = manifest["quantisation"]
+    exported = json.loads((folder / finalist["files"]["manifest"]).with_name("measured.json").read_text())
+    assert exported["quantisation"] == quantisation
+    assert set(quantisation["tried"]) == {"minmax", "percentile", "mse"}
+    kept = quantisation["tried"][quantisation["chosen"]]["int8_validation"]
+    assert kept == finalist["accuracy"]["int8_validation"]
+    assert kept == max(tried["int8_validation"] for tried in quantisation["tried"].values())
+    # sums in another order than JAX's may turn an image that float all but ties
+    float_validation = finalist["accuracy"]["float_validation"]
+    assert quantisation["float_validation"] == pytest.approx(float_validation, abs=2.01 / 16)
     assert measured["file_bytes"] == len(tflite) == pytest.approx(predicted["file_bytes"], rel=0.02)
     assert measured["arena_bytes"] == measure_arena(tflite)["arena_bytes"] == predicted["arena_host_bytes"]
     images = np.zeros((1, *manifest["input"]["shape"][1:]), np.uint8)

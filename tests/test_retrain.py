@@ -11,7 +11,7 @@ from supernet_toys import SPACE, assert_same_trees, easy_split, noise
 from danas_jax.baselines import baseline_layers
 from danas_jax.config import Baseline, Config, RetrainSettings, SearchSettings
 from danas_jax.data.augment import training_views, view_keys
-from danas_jax.deploy import finalists
+from danas_jax.deploy import epochs, finalists
 from danas_jax.deploy import retrain as module
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.layers import total_macs, total_params
@@ -182,6 +182,27 @@ def test_the_average_moves_on_from_the_start(tmp_path):
     slow = run(tmp_path / "slow", settings=dataclasses.replace(one, ema_decay=0.9999)).params["head"]["kernel"]
     moved, lagging = np.abs(plain - start["head"]["kernel"]).max(), np.abs(slow - start["head"]["kernel"]).max()
     assert 0 < lagging < moved
+
+
+def test_views_and_order_are_those_of_their_numbers(tmp_path):
+    """An epoch that starts at view 1 is another one than the first, and the same every time."""
+    layers, data = SPACE.layers(MONO, 2), SPACE.decode(MONO)[0]
+    start, _ = init_variables(layers, 0)
+    one = dataclasses.replace(SETTINGS, epochs=1)
+
+    def loss(folder, **first):
+        saved, seen = Checkpoints(tmp_path / folder), []
+
+        def logits_of(params, views):
+            return (views / 128 - 1).mean((1, 2)) @ params["head"]["kernel"][0, 0, :1, :2]
+
+        epochs.fit(
+            logits_of, lambda params: (0.5, 0.5), start, data, one, TRAINING, 2, 0, saved, seen.append, str, **first
+        )
+        saved.close()
+        return seen[0]["loss"]
+
+    assert loss("a") == loss("b", first_view=0) != loss("c", first_view=1) == loss("d", first_view=1)
 
 
 def test_image_views_are_the_images_of_all_steps():

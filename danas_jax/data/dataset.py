@@ -24,7 +24,7 @@ PROTOCOL: dict[str, tuple[str, ...]] = {  # phase -> splits it may read
     "train": ("train",),
     "search": ("train", "search"),  # train only to recalibrate batch norm
     "retrain": ("train", "search", "validation"),  # validation only to choose the epoch
-    "export": ("train", "validation"),  # train only to calibrate the int8 ranges
+    "export": ("train", "search", "validation"),  # what retraining read: to calibrate int8, fine-tune, choose
     "test": ("test",),
 }
 SPLITS = ("train", "search", "validation", "test")

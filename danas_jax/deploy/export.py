@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from danas_jax import run
-from danas_jax.config import ExportSettings
-from danas_jax.data.batches import EXPORT_CALIBRATION, calibration_rows
+from danas_jax.config import ExportSettings, RetrainSettings
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
-from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.header import c_header
+from danas_jax.deploy.int8 import int8_network
 from danas_jax.deploy.integer import integer_forward
-from danas_jax.deploy.quantise import quantise
 from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.deploy.verify import run_tflm, verify
 from danas_jax.layers import LayerSpec
@@ -35,18 +34,21 @@ def export(
     stats: dict,
     predicted: dict,
     settings: ExportSettings,
+    recipe: RetrainSettings,
     training: Split,
     validation: Split,
     classes: tuple[str, ...],
     seed: int,
+    log: Callable[[dict], None],
 ) -> dict:
     """Write <folder>/{model_int8.tflite, model.h, manifest.json}; returns measured memory and int8 validation accuracy.
 
+    `recipe`: the retraining's, for fine-tuning, whose epochs `log` gets and whose checkpoints are in <folder>/qat.
     Raises VerificationError when TFLM disagrees with the integer simulation or needs more than the stated arena.
     """
-    chosen = calibration_rows(seed, EXPORT_CALIBRATION, len(training), settings.calibration_images)
-    calibration = deployed_view(training.images[chosen], data.resolution_px, data.colour)
-    model = quantise(layers, fold_batch_norm(layers, params, stats), calibration)
+    model, quantisation = int8_network(
+        layers, data, params, stats, settings, recipe, training, validation, seed, folder / "qat", log
+    )
     view = {
         "resolution_px": data.resolution_px,
         "colour": data.colour,
@@ -69,12 +71,18 @@ def export(
         "output": {"dtype": "int8", **asdict(model.output), "shape": [1, len(classes)]},
         "memory": {"predicted": predicted, "measured": measured},
         "operators": proof["operators"],
+        "quantisation": quantisation,
         "sha256": hashlib.sha256(tflite).hexdigest(),
     }
     run.write_bytes(folder / FILES["tflite"], tflite)
     run.write_text(folder / FILES["header"], c_header(tflite, manifest))
     run.write_json(folder / FILES["manifest"], manifest)
-    return {"measured": measured, "int8_validation": float(right.mean()), "verified_images": proof["images"]}
+    return {
+        "measured": measured,
+        "int8_validation": float(right.mean()),
+        "verified_images": proof["images"],
+        "quantisation": quantisation,
+    }
 
 
 def test_answers(folder: Path, data: DataConfig, test: Split) -> np.ndarray:

@@ -100,6 +100,7 @@ def export_one(
     training: Split,
     validation: Split,
     classes: tuple[str, ...],
+    log: Callable[[dict], None],
 ) -> dict:
     """Export into <run>/export/<name>/ and return what `export` measured; nothing to do where it was exported."""
     folder = run_dir / "export" / finalist.name
@@ -108,8 +109,8 @@ def export_one(
         weights = run.read_arrays(run_dir / "retrain" / finalist.name / "weights.npz")
         measured = export(
             folder, finalist.name, finalist.layers, finalist.data, weights["params"], weights["stats"],
-            _predicted(finalist, latency_tables), config.export, training, validation, classes,
-            _seed(config.seed, finalist.name),
+            _predicted(finalist, latency_tables), config.export, config.retrain, training, validation, classes,
+            _seed(config.seed, finalist.name), log,
         )  # fmt: skip
         run.write_json(saved, measured)
     return run.read_json(saved)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from danas_jax.layers import BN_EPSILON, LayerSpec
+
+
+def folded_layer(kernel: Any, scale: Any, bias: Any, mean: Any, var: Any) -> tuple[Any, Any]:
+    """(kernel [..., c], bias [c]) of one layer whose batch norm has scale, bias, mean and var [c]; NumPy or JAX."""
+    gain = scale / (var + BN_EPSILON) ** 0.5
+    return kernel * gain, bias - mean * gain  # the channel axis is last in every layout
 
 
 def fold_batch_norm(
@@ -29,8 +36,7 @@ def fold_batch_norm(
             raise ValueError(f"{layer.name}: kernel {kernel.shape}, its LayerSpec says {layer.weight_shape}")
         if layer.batch_norm:
             mean, var = (np.asarray(stats[layer.name][name], np.float64) for name in ("mean", "var"))
-            gain = entry["scale"] / np.sqrt(var + BN_EPSILON)
-            kernel, bias = kernel * gain, bias - mean * gain  # the channel axis is last in every layout
+            kernel, bias = folded_layer(**entry, mean=mean, var=var)
         folded[layer.name] = {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
         if not all(np.isfinite(value).all() for value in folded[layer.name].values()):
             raise ValueError(f"{layer.name}: folded weights are not finite")

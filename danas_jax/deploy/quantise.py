@@ -1,9 +1,11 @@
-"""Post-training int8 quantisation: per-channel weights, per-tensor activations, int32 biases (the TFLite scheme)."""
+"""int8 quantisation: per-channel weights, per-tensor activations, int32 biases (the TFLite scheme)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from danas_jax.deploy import kernels
 from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, LayerSpec
 
 Folded = Mapping[str, Mapping[str, np.ndarray]]  # {layer: {"kernel", "bias"}} float32, see fold.py
+Ranges = dict[str, tuple[float, float]]  # {layer: (lowest, highest) value}, each containing 0, see ranges.py
 MIN_SCALE = 2.0**-14  # smallest activation scale: a tensor that spans less than 0.016 carries no information
 MAX_BIAS = 2**30  # largest int32 bias: leaves the accumulator as much room for the products
 
@@ -93,18 +96,6 @@ def float_forward(layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndar
     return np.concatenate(logits)
 
 
-def _activation_ranges(
-    layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarray
-) -> dict[str, tuple[float, float]]:
-    """{layer: (lowest, highest) value}, each range containing 0 (padding and ReLU must be exact)."""
-    ranges = {layer.name: (0.0, 0.0) for layer in layers}
-    for part in kernels.chunks(layers, len(images)):
-        for layer, y in float_layers(layers, folded, images[part]):
-            low, high = ranges[layer.name]
-            ranges[layer.name] = (float(np.minimum(low, y.min())), float(np.maximum(high, y.max())))  # NaN stays
-    return ranges
-
-
 def _activation_scale(low: float, high: float, inputs: list[Scale]) -> Scale:
     """The affine scale of a range that contains 0; -128 and 127 map to its ends."""
     # a dead tensor still needs a scale that keeps the multipliers of its operator in range
@@ -113,21 +104,22 @@ def _activation_scale(low: float, high: float, inputs: list[Scale]) -> Scale:
     return Scale(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
 
+def weight_scales(layer: LayerSpec, kernel: Any, bias: Any, source: Scale, output: Scale, xp: ModuleType = np) -> Any:
+    """Scales [out] (dense: [1], as TFLite specifies for int8 fully connected) of a kernel whose last axis is `out`.
+
+    `xp`: NumPy, or jax.numpy where training simulates what is exported (qat.py).
+    """
+    largest, bias_size = xp.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0), xp.abs(bias)
+    if layer.op == DENSE:
+        largest, bias_size = largest.max(keepdims=True), bias_size.max(keepdims=True)
+    scales = xp.maximum(largest / 127, bias_size / (source.scale * MAX_BIAS))  # tiny weights: the bias must fit
+    return xp.maximum(scales, output.scale * 2**-20 / source.scale)  # dead channels: no scale of 0
+
+
 def _quantise_weights(layer: LayerSpec, kernel: np.ndarray, bias: np.ndarray, source: Scale, output: Scale) -> dict:
     """int8 kernel, its scales and the int32 bias of one layer."""
     kernel, bias = kernel.astype(np.float64), bias.astype(np.float64)
-    flat = np.abs(kernel).reshape(-1, kernel.shape[-1])
-    largest, bias_size = flat.max(axis=0), np.abs(bias)
-    if layer.op == DENSE:  # one scale for the tensor, as TFLite specifies for int8 fully connected
-        largest, bias_size = largest.max(keepdims=True), bias_size.max(keepdims=True)
-    scales = np.maximum.reduce(
-        [
-            largest / 127,
-            bias_size / (source.scale * MAX_BIAS),  # channels of tiny weights: the bias must fit
-            np.full_like(largest, output.scale * 2**-20 / source.scale),  # dead channels: no scale of 0
-        ]
-    )
-    scales = scales.astype(np.float32)
+    scales = weight_scales(layer, kernel, bias, source, output).astype(np.float32)
     return {
         "kernel": np.clip(np.rint(kernel / scales), -127, 127).astype(np.int8),
         "kernel_scales": scales,
@@ -135,23 +127,17 @@ def _quantise_weights(layer: LayerSpec, kernel: np.ndarray, bias: np.ndarray, so
     }
 
 
-def quantise(layers: tuple[LayerSpec, ...], folded: Folded, calibration_images: np.ndarray) -> QuantisedModel:
-    """int8 network of `folded` weights, activation ranges (min/max) from uint8 calibration images [N, R, R, C].
+def quantise(layers: tuple[LayerSpec, ...], folded: Folded, ranges: Ranges) -> QuantisedModel:
+    """int8 network of `folded` weights with the activation `ranges` that ranges.py finds.
 
-    Weights are symmetric, per output channel (dense: per tensor); biases int32. ValueError on images of another
-    shape or activations that are not finite.
+    Weights are symmetric, per output channel (dense: per tensor); biases int32.
     """
-    kernels.check_images(layers, calibration_images)
-    ranges = _activation_ranges(layers, folded, calibration_images)
     scales = {INPUT: INPUT_SCALE}
     done = []
     for layer in layers:
-        low, high = ranges[layer.name]
-        if not np.isfinite(high - low):
-            raise ValueError(f"{layer.name}: activations from {low} to {high} on the calibration images")
         sources = [scales[name] for name in layer.inputs]
         # TFLM's int8 average pool does not rescale
-        output = sources[0] if layer.op == AVG_POOL else _activation_scale(low, high, sources)
+        output = sources[0] if layer.op == AVG_POOL else _activation_scale(*ranges[layer.name], sources)
         parts = _quantise_weights(layer, **folded[layer.name], source=sources[0], output=output) if layer.params else {}
         done.append(QuantisedLayer(layer, output, **parts))
         scales[layer.name] = output

@@ -15,6 +15,7 @@ from danas_jax.data.views import deployed_view
 from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.quantise import quantise
+from danas_jax.deploy.ranges import min_max_ranges
 from danas_jax.space import DataConfig, SearchSpace
 from danas_jax.supernet.elastic import slice_variables
 from danas_jax.supernet.evaluate import Answers
@@ -54,7 +55,8 @@ def int8_evaluator(
             return answer.row, np.nan
         layers = space.layers(genes, num_classes)
         own, stats = (slice_variables(layers, tree) for tree in (params, answer.stats))
-        model = quantise(layers, fold_batch_norm(layers, own, stats), calibrating)
+        folded = fold_batch_norm(layers, own, stats)
+        model = quantise(layers, folded, min_max_ranges(layers, folded, calibrating))
         logits = (integer_forward(model, images) - float(model.output.zero_point)) * model.output.scale
         change = judge(search.labels[rows], logits) - judge(search.labels[rows], answer.logits[rows])
         return answer.row, float(np.clip(judge(search.labels, answer.logits) + change, 0, 1))

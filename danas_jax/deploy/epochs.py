@@ -1,0 +1,121 @@
+"""The epochs that retraining and quantisation-aware fine-tuning share: steps, early choice, checkpoints.
+
+Early choice on validation only: of all validated epochs the best is kept, with the weights' exponential average.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from danas_jax.config import RetrainSettings
+from danas_jax.data.augment import grey
+from danas_jax.data.batches import training_batch
+from danas_jax.data.dataset import Split
+from danas_jax.space import DataConfig
+from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.supernet.guard import Diverged, failure, healthy
+from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
+
+
+def fit(
+    logits_of: Callable[[dict, jax.Array], jax.Array],
+    judge: Callable[[dict], tuple[float, float]],
+    start: dict,
+    data: DataConfig,
+    settings: RetrainSettings,
+    training: Split,
+    classes: int,
+    seed: int,
+    checkpoints: Checkpoints,
+    log: Callable[[dict], None],
+    blame: Callable[[str], str],
+    first_view: int = 0,
+) -> tuple[dict, list[dict]]:
+    """(params of the best epoch on the host, one record per epoch) of a training from `start` on native images.
+
+    `logits_of(params, views)` of views [B, R, R, C] float32 in 0..255 is differentiated; `judge(params)` gives the
+    accuracy to record and the figure that chooses the epoch, the higher the better. Views and order are those of the
+    numbers from `first_view` on. Resumes from `checkpoints`. `log` gets {"epoch", "epochs", "loss",
+    "validation_accuracy" when measured, "images_per_s", "left_s"}.
+    Raises Diverged at the end of an epoch in which the loss, the gradient or the weights were no longer numbers; its
+    message is `blame` of what failed.
+    """
+    steps_per_epoch = max(1, len(training) // settings.batch_size)
+    optimiser = make_optimiser(settings, steps_per_epoch * settings.epochs)
+    images, labels = jnp.asarray(training.images), jnp.asarray(training.labels)
+    step_program = _step_program(logits_of, data, settings, optimiser, classes)
+    state: dict[str, Any] = {
+        **initial_weights(optimiser, start, averaged=True),
+        "best": start,
+        "best_metric": np.asarray(-1.0),
+        "epoch": np.asarray(0),
+        "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
+    }
+    state = checkpoints.restore(state) or state
+    health = healthy()
+    for epoch in range(int(state["epoch"]), settings.epochs):
+        started = time.monotonic()
+        view = first_view + epoch
+        order = np.random.default_rng([seed, 5, view]).permutation(len(training))
+        weights = {name: state[name] for name in ("params", "average", "optimiser")}
+        losses = []
+        for i in range(steps_per_epoch):
+            rows = np.resize(order[i * settings.batch_size : (i + 1) * settings.batch_size], settings.batch_size)
+            step = epoch * steps_per_epoch + i
+            health, weights, loss = step_program(health, weights, images, labels, seed, rows, view, step)
+            losses.append(loss)
+        failed = failure(health)
+        if failed:
+            raise Diverged(blame(f"{failed[2]} at step {failed[0]}"))
+        history = np.array(state["history"])
+        history[epoch, 0] = float(np.mean([float(loss) for loss in losses]))
+        state |= {**weights, "epoch": np.asarray(epoch + 1)}
+        last = epoch + 1 == settings.epochs
+        if last or (epoch + 1) % settings.validate_every_epochs == 0:
+            history[epoch, 1], judged = judge(weights["average"])
+            if not judged <= state["best_metric"]:  # the last one where pictures of one class tell no metric
+                state |= {"best": weights["average"], "best_metric": np.asarray(judged)}
+        state["history"] = history
+        speed = time.monotonic() - started
+        record = {
+            "epoch": epoch + 1,
+            "epochs": settings.epochs,
+            "loss": float(history[epoch, 0]),
+            "images_per_s": steps_per_epoch * settings.batch_size / speed,
+            "left_s": speed * (settings.epochs - epoch - 1),
+        }
+        if not np.isnan(history[epoch, 1]):
+            record["validation_accuracy"] = float(history[epoch, 1])
+        log(record)
+        checkpoints.save(epoch + 1, state)
+    rows = [
+        {"epoch": i + 1, "loss": float(loss), "validation_accuracy": None if np.isnan(found) else float(found)}
+        for i, (loss, found) in enumerate(np.asarray(state["history"]))
+    ]
+    return jax.device_get(state["best"]), rows
+
+
+def _step_program(logits_of, data, settings, optimiser, classes) -> Callable:
+    """jitted (health, weights, images, labels, seed, rows [B], view, step) -> (health, weights after it, loss)."""
+
+    def loss_of(params, views, targets):
+        return optax.softmax_cross_entropy(logits_of(params, views), targets).mean()
+
+    @jax.jit
+    def program(health, weights, images, labels, seed, rows, view, step):
+        params = weights["params"]
+        views, targets = training_batch(images, labels, seed, rows, view, data.resolution_px, classes, settings)
+        if data.colour == "mono":
+            views = grey(views)
+        loss, grads = jax.value_and_grad(loss_of)(params, views, targets)
+        health, weights = updated_weights(optimiser, settings.ema_decay, health, weights, [loss], [grads], step)
+        return health, weights, loss
+
+    return program

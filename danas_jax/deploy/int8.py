@@ -1,0 +1,123 @@
+"""From a retrained float network to int8: every way that is asked for is tried, and validation decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from danas_jax.config import ExportSettings, RetrainSettings
+from danas_jax.data.batches import EXPORT_CALIBRATION, calibration_rows
+from danas_jax.data.dataset import Split
+from danas_jax.data.views import deployed_view
+from danas_jax.deploy.fold import fold_batch_norm
+from danas_jax.deploy.integer import integer_forward
+from danas_jax.deploy.qat import fine_tune
+from danas_jax.deploy.quantise import Folded, QuantisedModel, Ranges, float_forward, quantise
+from danas_jax.deploy.ranges import METHODS, activation_ranges
+from danas_jax.layers import LayerSpec
+from danas_jax.space import DataConfig
+from danas_jax.supernet.checkpoint import Checkpoints
+
+QAT = "qat"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One int8 network and how it does on validation: accuracy, mean squared difference of its logits to float."""
+
+    name: str  # of METHODS, or QAT
+    model: QuantisedModel
+    accuracy: float
+    logit_error: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Validation as the network reads it: uint8 [N, R, R, C], labels [N], and the float network's logits [N, K]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    float_logits: np.ndarray
+
+    @property
+    def float_accuracy(self) -> float:
+        """Of the float network."""
+        return float((self.float_logits.argmax(-1) == self.labels).mean())
+
+    def attempt(self, name: str, model: QuantisedModel) -> Attempt:
+        """`model` judged by its integers."""
+        codes = integer_forward(model, self.images)
+        logits = (codes.astype(np.float32) - model.output.zero_point) * np.float32(model.output.scale)
+        right = codes.argmax(-1) == self.labels
+        return Attempt(name, model, float(right.mean()), float(np.square(logits - self.float_logits).mean()))
+
+
+def best(attempts: list[Attempt]) -> Attempt:
+    """The most accurate; of equals the one nearest to the float network."""
+    return max(attempts, key=lambda attempt: (attempt.accuracy, -attempt.logit_error))
+
+
+def calibrations(
+    layers: tuple[LayerSpec, ...],
+    folded: Folded,
+    data: DataConfig,
+    settings: ExportSettings,
+    training: Split,
+    judge: Judge,
+    seed: int,
+) -> tuple[list[Attempt], dict[str, Ranges]]:
+    """Post-training quantisation by each method that `settings` ask for, and the ranges it found on training images."""
+    chosen = calibration_rows(seed, EXPORT_CALIBRATION, len(training), settings.calibration_images)
+    images = deployed_view(training.images[chosen], data.resolution_px, data.colour)
+    methods = METHODS if settings.calibration == "best" else (settings.calibration,)
+    ranges = activation_ranges(layers, folded, images, methods, settings.percentile)
+    return [judge.attempt(method, quantise(layers, folded, ranges[method])) for method in methods], ranges
+
+
+def int8_network(
+    layers: tuple[LayerSpec, ...],
+    data: DataConfig,
+    params: dict,
+    stats: Mapping[str, Mapping[str, np.ndarray]],
+    settings: ExportSettings,
+    recipe: RetrainSettings,
+    training: Split,
+    validation: Split,
+    seed: int,
+    checkpoints: Path,
+    log: Callable[[dict], None] = lambda record: None,
+) -> tuple[QuantisedModel, dict]:
+    """The int8 network to export, and the manifest's "quantisation" (docs/run_directory.md).
+
+    `training` calibrates and fine-tunes by the retraining's `recipe`, `validation` chooses; fine-tuning resumes from
+    the folder `checkpoints`, `log` gets its epochs.
+    """
+    folded = fold_batch_norm(layers, params, stats)
+    images = deployed_view(validation.images, data.resolution_px, data.colour)
+    judge = Judge(images, validation.labels, float_forward(layers, folded, images))
+    attempts, ranges = calibrations(layers, folded, data, settings, training, judge, seed)
+    calibrated = best(attempts)
+    if settings.qat_epochs:
+
+        def tuned(params: dict) -> Attempt:
+            folded = fold_batch_norm(layers, params, stats)
+            return judge.attempt(QAT, quantise(layers, folded, ranges[calibrated.name]))
+
+        def verdict(params: dict) -> tuple[float, float]:
+            accuracy = tuned(params).accuracy
+            return accuracy, accuracy
+
+        saved = Checkpoints(checkpoints)
+        found = fine_tune(calibrated.model, data, params, stats, verdict, settings, recipe, training, seed, saved, log)
+        saved.close()
+        attempts.append(tuned(found))
+    chosen = best(attempts)
+    return chosen.model, {
+        "chosen": chosen.name,
+        "ranges": calibrated.name,
+        "float_validation": judge.float_accuracy,
+        "tried": {a.name: {"int8_validation": a.accuracy, "logit_error": a.logit_error} for a in attempts},
+    }
