@@ -200,7 +200,14 @@ def test_the_recipes_have_ranges(section, key, wrong, right):
         ("data", {"limit_per_class": -1}, r"^data\.limit_per_class = -1: give 0 or more"),
         ("data", {"search_fraction": 1.0}, r"^data\.search_fraction = 1\.0: give a share between 0 and 1"),
         ("data", {"test_fraction": 0.5}, r"^data\.test_fraction = 0\.5: give a share below 0\.5"),
+        (
+            "data",
+            {"slice_fields": ("source",)},
+            r"^data\.slice_fields = \('source',\): synthetic scenes",
+        ),
         ("export", {"verify_images": 0}, r"^export\.verify_images = 0: give 1 or more"),
+        ("export", {"max_false_alarm_rate": 1.0}, r"^export\.max_false_alarm_rate = 1\.0: give 0 up to below 1"),
+        ("export", {"max_false_alarm_rate": -0.1}, r"^export\.max_false_alarm_rate = -0\.1: give 0 up to below 1"),
     ],
 )
 def test_what_cannot_be_is_refused(section, changes, message):
