@@ -83,6 +83,9 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }  # (labels int [N], logits [N, classes]) -> 0 to 1, higher is better
 
 
+METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "F1", "auc": "ROC-AUC"}
+
+
 def _confusion(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores)
     return confusion_matrix(labels, scores.argmax(axis=1), scores.shape[1])

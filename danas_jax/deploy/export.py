@@ -6,17 +6,17 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from danas_jax import run
 from danas_jax.config import ExportSettings
 from danas_jax.data.batches import EXPORT_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
+from danas_jax.deploy import operating_point
+from danas_jax.deploy.answers import Answers, answers_of, answers_path, write_answers
 from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.header import c_header
 from danas_jax.deploy.integer import integer_forward
-from danas_jax.deploy.quantise import quantise
+from danas_jax.deploy.quantise import float_forward, quantise
 from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.deploy.verify import run_tflm, verify
 from danas_jax.layers import LayerSpec
@@ -40,13 +40,15 @@ def export(
     classes: tuple[str, ...],
     seed: int,
 ) -> dict:
-    """Write <folder>/{model_int8.tflite, model.h, manifest.json}; returns measured memory and int8 validation accuracy.
+    """Write <folder>/{model_int8.tflite, model.h, manifest.json} and the answers on validation, float and int8.
 
+    Returns measured memory and int8 validation accuracy; validation picks the operating point.
     Raises VerificationError when TFLM disagrees with the integer simulation or needs more than the stated arena.
     """
     chosen = calibration_rows(seed, EXPORT_CALIBRATION, len(training), settings.calibration_images)
     calibration = deployed_view(training.images[chosen], data.resolution_px, data.colour)
-    model = quantise(layers, fold_batch_norm(layers, params, stats), calibration)
+    folded = fold_batch_norm(layers, params, stats)
+    model = quantise(layers, folded, calibration)
     view = {
         "resolution_px": data.resolution_px,
         "colour": data.colour,
@@ -59,7 +61,10 @@ def export(
     tflite = write_tflite(model, {"data": view, "classes": list(classes)})
     images = deployed_view(validation.images, data.resolution_px, data.colour)
     proof = verify(tflite, model, images[: settings.verify_images])
-    right = integer_forward(model, images).argmax(-1) == validation.labels
+    answers = answers_of(integer_forward(model, images), validation)
+    write_answers(answers_path(folder, "int8_validation"), answers)
+    in_float = answers_of(float_forward(layers, folded, images), validation)
+    write_answers(answers_path(folder, "float_validation"), in_float)
     measured = {"arena_bytes": proof["arena_bytes"], "file_bytes": len(tflite)}
     manifest = {
         "id": name,
@@ -67,6 +72,7 @@ def export(
         "data": view,
         "input": {"dtype": "int8", **asdict(model.input), "shape": [1, *model.input_shape]},
         "output": {"dtype": "int8", **asdict(model.output), "shape": [1, len(classes)]},
+        "operating_point": operating_point.pick(answers.logits, answers.labels, classes, settings),
         "memory": {"predicted": predicted, "measured": measured},
         "operators": proof["operators"],
         "sha256": hashlib.sha256(tflite).hexdigest(),
@@ -74,11 +80,11 @@ def export(
     run.write_bytes(folder / FILES["tflite"], tflite)
     run.write_text(folder / FILES["header"], c_header(tflite, manifest))
     run.write_json(folder / FILES["manifest"], manifest)
-    return {"measured": measured, "int8_validation": float(right.mean()), "verified_images": proof["images"]}
+    return {"measured": measured, "int8_validation": float(answers.right.mean()), "verified_images": proof["images"]}
 
 
-def test_answers(folder: Path, data: DataConfig, test: Split) -> np.ndarray:
-    """Which test images the exported file itself, run by TFLM, gets right; bool [N]."""
+def test_answers(folder: Path, data: DataConfig, test: Split) -> Answers:
+    """What the exported file itself, run by TFLM, answers to the test images."""
     tflite = (folder / FILES["tflite"]).read_bytes()
     images = deployed_view(test.images, data.resolution_px, data.colour)
-    return run_tflm(tflite, images).argmax(-1) == test.labels
+    return answers_of(run_tflm(tflite, images), test)
