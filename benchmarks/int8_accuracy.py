@@ -108,7 +108,7 @@ def main() -> None:
                 if any(all(done[name] == str(value) for name, value in row.items()) for done in rows):
                     continue
                 saved = folder / "int8_accuracy" / finalist.name / f"{seed}_{options.qat_epochs}_{rate}"
-                _, found = int8_network(
+                *_, found = int8_network(
                     finalist.layers, finalist.data, weights["params"], weights["stats"], settings, config.retrain,
                     training, validation, seed, saved,
                     lambda event, name=finalist.name, seed=seed: print(name, seed, event, flush=True),

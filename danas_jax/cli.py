@@ -30,7 +30,8 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro;
                                          --firmware arduino|zephyr|bare, --emulate cortex-m4|cortex-m7
        danas report CONFIG [flags]       the table and report/index.html
-       danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER [--json]
+       danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER|--webcam [--json]
+       danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
@@ -122,6 +123,12 @@ def _command(arguments: list[str]) -> int:
 
         cost_command(rest)
         return OK
+    if command == "evaluate":
+        _quiet()
+        from danas_jax.report.evaluate_command import evaluate_command
+
+        evaluate_command(rest)
+        return OK
     if command == "boards":
         from danas_jax.hardware.boards_command import boards_command
 
@@ -129,7 +136,9 @@ def _command(arguments: list[str]) -> int:
         return OK
     commands = ("run", *PHASES)
     if command not in commands:
-        near = difflib.get_close_matches(command, (*commands, "predict", "bench", "boards", "lut", "cost"), n=1)
+        near = difflib.get_close_matches(
+            command, (*commands, "predict", "evaluate", "bench", "boards", "lut", "cost"), n=1
+        )
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
     return _phases(command, PHASES if command == "run" else (command,), rest)
@@ -176,20 +185,36 @@ def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
 def _predict(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("danas predict", description="Run an exported int8 model on pictures.")
     parser.add_argument("model", metavar="RUN_OR_TFLITE", help="a run's folder (its best finalist) or a .tflite")
-    parser.add_argument("images", metavar="IMAGE_OR_FOLDER", help="one picture, or a folder of them")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="?", help="one picture, or a folder of them")
+    parser.add_argument(
+        "--webcam", metavar="INDEX", type=int, nargs="?", const=0, help="a camera's frames until Ctrl-C"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table; of a camera a line a frame")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
+    if (options.images is None) == (options.webcam is None):
+        raise UserError("danas predict: give either IMAGE_OR_FOLDER or --webcam")
     _quiet()
-    from danas_jax.deploy.predict import predict_files
+    from danas_jax.deploy import predict
 
-    rows = predict_files(options.model, options.images)
+    if options.webcam is not None:
+        from danas_jax.deploy.webcam import predict_webcam
+
+        with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+            for row in predict_webcam(predict.Predictor(Path(options.model)), options.webcam):
+                print(json.dumps(row) if options.json else _prediction(row), flush=True)
+        return OK
+    rows = predict.predict_files(options.model, options.images)
     if options.json:
         print(json.dumps({"schema_version": 1, "predictions": rows}, indent=2))
     else:
         for row in rows:
-            print(f"{row['label']:<20} {row['scores'][row['label']]:6.1%}  {row['file']}")
+            print(f"{_prediction(row)}  {row['file']}")
     return OK
+
+
+def _prediction(row: dict) -> str:
+    return f"{row['label']:<20} {row['scores'][row['label']]:6.1%}"
 
 
 def _quiet() -> None:

@@ -69,6 +69,7 @@ class DataSettings:
     search_fraction: float = 0.2  # share of train held out to rank subnets, by group where known
     limit_per_class: int = 0  # use at most this many training images of each class, 0 = all (for learning curves)
     group_field: str = ""  # column of metadata.csv whose rows stay together in every derived split
+    slice_fields: tuple[str, ...] = ()  # columns of metadata.csv whose values get figures of their own
     validation_fraction: float = 0.15  # share for validation where the folder has no splits
     test_fraction: float = 0.15  # share for test where the folder has no splits
     max_unreadable_fraction: float = 0.05  # more unreadable images than this end the run
@@ -174,6 +175,8 @@ class ExportSettings:
     qat_epochs: int = 0  # quantisation-aware fine-tuning, exported where it validates better; 0 = none
     qat_learning_rate: float = 2e-4  # its peak; the rest is the retraining's recipe
     verify_images: int = 32  # images on which TFLM and the integer simulation must agree bit for bit
+    max_false_alarm_rate: float | None = None  # two classes: of the negatives called positive; None = higher logit wins
+    positive_class: str = ""  # the class that is to be detected, "" = the second one
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,9 @@ def validate(config: Config) -> None:
     problems += _stage_problems(config.train.stages)
     if config.data.source == "folder":
         need(bool, "name the folder of pictures: --data.path DIR", "data.path")
+    else:
+        need(lambda v: not v, "synthetic scenes have no metadata.csv, leave it out", "data.slice_fields")
+    need(lambda v: v is None or 0 <= v < 1, "give 0 up to below 1, or leave it out", "export.max_false_alarm_rate")
     if not config.budgets:
         problems.append("budgets is empty: give at least one, e.g. --limits.sram-bytes 65536")
     for i, limits in enumerate(config.budgets):

@@ -16,6 +16,7 @@ from danas_jax.config import Config, native_resolution_px
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
+from danas_jax.deploy import operating_point
 from danas_jax.deploy.finalists import Finalist
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, run_tables
@@ -80,6 +81,7 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     data = open_data(config.data, native_resolution_px(config), config.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
+    operating_point.check(config.export, data.class_names)
     bounds = _bounds(config, folder, len(data.class_names), tables)
     state = Run(config, folder, data, bounds, tables)
     steps = {"train": train_phase, "search": search_phase, "retrain": retrain_phase, "export": export_phase}
@@ -255,9 +257,7 @@ def export_phase(state: Run) -> dict:
         with Progress(f"test {i + 1}/{len(unique)} {finalist.name}"):
             answers[finalist.name] = deploy_finalists.test_once(state.folder, finalist, test)
     entries = [
-        deploy_finalists.summary_entry(
-            state.folder, f, state.config, state.latency_tables, exported[f.name], answers[f.name]
-        )
+        deploy_finalists.summary_entry(state.folder, f, state.config, state.latency_tables, exported[f.name])
         for f in chosen
     ]
     summary = {

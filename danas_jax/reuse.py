@@ -57,7 +57,8 @@ def source_payload(config: Config) -> dict:
         raise UserError(f"supernet_from = {config.supernet_from}: holds no trained supernet; give a run's folder")
     other = config_io.read_config(folder / "config.json")
     # What the weights depend on; budgets count only through the bounds that were trained.
-    theirs = replace(config, data=other.data, space=other.space, train=other.train, seed=other.seed)
+    data = replace(other.data, slice_fields=config.data.slice_fields)
+    theirs = replace(config, data=data, space=other.space, train=other.train, seed=other.seed)
     differing = config_io.differences(theirs, config)
     if differing:
         raise UserError(

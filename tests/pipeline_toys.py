@@ -33,7 +33,7 @@ WITH_BASELINE = Config(
     **{
         **vars(TOY),
         "name": "with_baseline",
-        "export": ExportSettings(calibration_images=16, verify_images=2),
+        "export": ExportSettings(calibration_images=16, verify_images=2, max_false_alarm_rate=0.4),
         "budgets": (TOY.budgets[0], BY_TABLE),
         "baselines": (Baseline("fixed", resolution_px=16),),
     }
@@ -46,7 +46,7 @@ KILLS = {
     "retrain": "*/retrain/*/checkpoints/1",
     "fine-tuning": "*/export/*/qat/1",
     "export": "*/export/*/model.h",
-    "test": "*/export/*/test_answers.json",
+    "test": "*/export/*/answers/int8_test.npz",
 }
 
 _KILLER = """

@@ -205,11 +205,18 @@ def test_the_recipes_have_ranges(section, key, wrong, right):
         ("data", {"limit_per_class": -1}, r"^data\.limit_per_class = -1: give 0 or more"),
         ("data", {"search_fraction": 1.0}, r"^data\.search_fraction = 1\.0: give a share between 0 and 1"),
         ("data", {"test_fraction": 0.5}, r"^data\.test_fraction = 0\.5: give a share below 0\.5"),
+        (
+            "data",
+            {"slice_fields": ("source",)},
+            r"^data\.slice_fields = \('source',\): synthetic scenes",
+        ),
         ("export", {"verify_images": 0}, r"^export\.verify_images = 0: give 1 or more"),
         ("export", {"percentile": 50.0}, r"^export\.percentile = 50\.0: give a percentage above 50, up to 100"),
         ("export", {"percentile": 100.1}, r"^export\.percentile = 100\.1: give a percentage above 50, up to 100"),
         ("export", {"qat_epochs": -1}, r"^export\.qat_epochs = -1: give 0 or more"),
         ("export", {"qat_learning_rate": 0.0}, r"^export\.qat_learning_rate = 0\.0: give a positive number"),
+        ("export", {"max_false_alarm_rate": 1.0}, r"^export\.max_false_alarm_rate = 1\.0: give 0 up to below 1"),
+        ("export", {"max_false_alarm_rate": -0.1}, r"^export\.max_false_alarm_rate = -0\.1: give 0 up to below 1"),
     ],
 )
 def test_what_cannot_be_is_refused(section, changes, message):

@@ -61,8 +61,8 @@ def model(tmp_path):
     return path
 
 
-def found(capsys, *arguments):
-    assert cli.main(["cost", *map(str, arguments), "--json"]) == 0
+def found(capsys, *arguments, code=0):
+    assert cli.main(["cost", *map(str, arguments), "--json"]) == code
     return json.loads(capsys.readouterr().out)
 
 
@@ -107,17 +107,20 @@ def test_fits_to_the_byte(model, monkeypatch, tmp_path, capsys, short, flash_sho
     file = tmp_path / "boards.toml"
     file.write_text(MINE.format(sram=arena + 1000 - short, flash=code - flash_short))
     monkeypatch.setenv("DANAS_BOARDS", str(file))
-    figures = found(capsys, model, "--board", "mine")
+    code = 2 if short or flash_short else 0  # what does not fit is said after the figures
+    figures = found(capsys, model, "--board", "mine", code=code)
     fits = figures["fits"]
     assert (fits["sram"]["fits"], fits["flash"]["fits"]) == (not short, not flash_short)
     assert fits["fits"] == (not short and not flash_short)
     assert figures["latency_ms"] == pytest.approx(2 * (22.1 + 94.81 * 840 / 1e6))
     assert figures["energy_mj"] == pytest.approx(0.1 * figures["latency_ms"])
-    assert cli.main(["cost", str(model), "--board", "mine"]) == 0
-    text = capsys.readouterr().out
+    assert cli.main(["cost", str(model), "--board", "mine"]) == code
+    text, said = capsys.readouterr()
+    assert ("does not fit mine: SRAM with the reserve" in said) == bool(code)
     assert ("fits        yes" in text) == fits["fits"]
     assert ("too much" in text) != fits["fits"]
-    counted = found(capsys, model, "--board", "mine", "--camera-px", "8")  # as large as the input: the frame alone
+    # a frame as large as the input: the frame alone
+    counted = found(capsys, model, "--board", "mine", "--camera-px", "8", code=2)
     assert counted["input_pipeline_bytes"] == 8 * 8 * 3
     assert counted["fits"]["sram"]["need_bytes"] == fits["sram"]["need_bytes"] + 192
     assert not counted["fits"]["fits"]

@@ -119,6 +119,26 @@ def test_a_group_across_given_splits_is_said(split):
     assert "1 groups are in both train and test, e.g. ann" in opened(split, group_field="who").warnings
 
 
+def test_values_of_metadata_go_with_the_images(split):
+    (split / "metadata.csv").write_text("file,who,where\ntest/cat/000.jpg,ann,in\ntest/dog/001.jpg,ben,\n")
+    data = opened(split, slice_fields=("who", "where"))
+    assert "118 of 120 images have no 'who' in metadata.csv" in data.warnings
+    assert "119 of 120 images have no 'where' in metadata.csv" in data.warnings
+    (split / "test/cat/002.jpg").write_bytes(b"\xff\xd8 broken")
+    test = data.load("test", "test")
+    assert set(test.slices) == {"who", "where"}
+    said = {name: value for name, value in zip(test.names, test.slices["who"].tolist(), strict=True) if value}
+    assert said == {"test/cat/000.jpg": "ann", "test/dog/001.jpg": "ben"}
+    assert opened(split).load("test", "test").slices == {}
+
+
+def test_values_that_metadata_does_not_have(split):
+    assert "no metadata.csv beside the pictures: no figures by who" in opened(split, slice_fields=("who",)).warnings
+    (split / "metadata.csv").write_text("file,where\n")
+    refused(split, "data.slice_fields = ('who',): ", slice_fields=("who",))
+    refused(split, "metadata.csv has no column 'who', it has ['file', 'where']", slice_fields=("who",))
+
+
 def test_one_group_only_cannot_be_split(flat):
     rows = [f"{c}/{i:03d}.jpg,all" for c in ("cat", "dog") for i in range(40)]
     (flat / "metadata.csv").write_text("\n".join(["file,who", *rows]))

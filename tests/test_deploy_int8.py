@@ -39,7 +39,11 @@ def case():
 
 def run(case, settings=SETTINGS, folder=None):
     layers, data, params, stats, training, validation = case
-    return int8.int8_network(layers, data, params, stats, settings, RetrainSettings(), training, validation, 0, folder)
+    model, logits, found = int8.int8_network(
+        layers, data, params, stats, settings, RetrainSettings(), training, validation, 0, folder
+    )
+    assert found["float_validation"] == (logits.argmax(-1) == validation.labels).mean()
+    return model, found
 
 
 def test_every_calibration_is_tried_and_reported_as_it_is(case):

@@ -5,46 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from deploy_nets import networks
+from deploy_exports import CLASSES, change, export
 from PIL import Image
 
 from danas_jax.data.views import deployed_view
-from danas_jax.deploy import integer, predict, tflite_writer
+from danas_jax.deploy import integer, predict
 from danas_jax.errors import UserError
-
-CLASSES = ["cat", "dog"]
-
-
-def export(folder, case=0, seed=0, native=96):
-    """A random network's files; returns the model."""
-    model = tflite_writer.random_model(networks()[case], seed)
-    tflite = tflite_writer.write_tflite(model, {})
-    side, _, channels = model.input_shape
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model_int8.tflite").write_bytes(tflite)
-    manifest = {
-        "schema_version": 1,
-        "id": "x",
-        "classes": CLASSES[: model.layers[-1].spec.out_shape[2]],
-        "data": {
-            "resolution_px": side,
-            "colour": {1: "mono", 3: "rgb"}[channels],
-            "channels": channels,
-            "native_resolution_px": native,
-        },
-        "input": {"dtype": "int8", "scale": 1 / 128, "zero_point": 0, "shape": [1, side, side, channels]},
-        "output": {"scale": model.output.scale, "zero_point": model.output.zero_point},
-        "sha256": hashlib.sha256(tflite).hexdigest(),
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return model
-
-
-def change(folder, edit):
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    edit(manifest)
-    path.write_text(json.dumps(manifest))
 
 
 @pytest.fixture
@@ -118,11 +84,11 @@ def hollow(folder):
         (lambda folder: change(folder, lambda m: m["data"].update(colour="grey")), "field 'grey'"),
         (lambda folder: change(folder, lambda m: m["data"].update(resolution_px=20)), "says"),
         (lambda folder: change(folder, lambda m: m["data"].update(native_resolution_px=3)), "native_resolution_px = 3"),
-        (lambda folder: change(folder, lambda m: m["output"].update(scale=0)), "positive scale"),
+        (lambda folder: change(folder, lambda m: m["output"].update(scale=0)), "the file gives scale"),
         (lambda folder: change(folder, lambda m: m.update(classes=["one"])), "1 classes, the file gives 2"),
         (lambda folder: change(folder, lambda m: m.update(classes=[])), "a list of names is right"),
         (lambda folder: (folder / "model_int8.tflite").unlink(), "summary .* cannot be read"),
-        (corrupt_head, "is not a .tflite file"),
+        (corrupt_head, "no .tflite file"),
         (corrupt_byte, "sha256"),
         (hollow, "damaged"),
     ],

@@ -71,7 +71,8 @@ def start(genes):
 
 
 def tune(folder, genes=SPACE.min_genes, settings=SETTINGS, log=lambda record: None):
-    return int8.int8_network(*start(genes), settings, RECIPE, TRAINING, VALIDATION, 0, folder, log)
+    model, _, found = int8.int8_network(*start(genes), settings, RECIPE, TRAINING, VALIDATION, 0, folder, log)
+    return model, found
 
 
 @pytest.fixture(scope="module")

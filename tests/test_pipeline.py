@@ -13,6 +13,7 @@ from danas_jax import cli, pipeline
 from danas_jax.config import Config, Limits
 from danas_jax.data import synthetic
 from danas_jax.deploy import finalists as deploy_finalists
+from danas_jax.deploy.answers import KINDS, read_answers
 from danas_jax.deploy.verify import measure_arena, run_tflm
 from danas_jax.hardware import boards
 from danas_jax.hardware.cost import COST_KEYS
@@ -23,7 +24,7 @@ SUMMARY = {
 }
 FINALIST = {
     *("id", "name", "kind", "genes", "data", "arch", "budget", "predicted", "measured", "accuracy", "files"),
-    *("retrain_image_views", "on_board"),
+    *("retrain_image_views", "on_board", "figures", "operating_point"),
 }
 ACCURACY = {"search", "float_validation", "int8_validation", "int8_test", "int8_test_interval"}
 TABLE = "op,input,output,kernel,stride,padding,ms\nOVERHEAD,,,,,,7000\nCONV_2D,8x8x4,8x8x8,1,1,same,1\n"
@@ -148,6 +149,42 @@ def test_another_config_is_refused_and_the_run_is_left_alone(smoke, capsys):
     }
 
 
+def test_figures_come_from_the_answers_that_are_kept(watched):
+    """Those on test and on both validations, of every finalist and the baseline."""
+    folder, _, _ = watched
+    summary = json.loads((folder / "summary.json").read_text())
+    assert len({f["accuracy"]["float_validation"] for f in summary["finalists"]}) > 1
+    for finalist in summary["finalists"]:
+        place, figures = folder / "export" / finalist["name"], finalist["figures"]
+        kept = {kind: read_answers(place / "answers" / f"{kind}.npz") for kind in KINDS}
+        assert set(figures) == set(kept)
+        for kind, answers in kept.items():
+            assert figures[kind]["accuracy"] == answers.right.mean()
+            assert figures[kind]["images"] == len(answers.names) == np.array(figures[kind]["confusion"]).sum()
+        assert figures["int8_test"]["accuracy"] == finalist["accuracy"]["int8_test"]
+        assert figures["int8_validation"]["accuracy"] == finalist["accuracy"]["int8_validation"]
+        in_jax = finalist["accuracy"]["float_validation"]
+        assert figures["float_validation"]["accuracy"] == pytest.approx(in_jax, abs=0.07)
+        assert all(name.startswith("test/") for name in kept["int8_test"].names)
+        check_operating_point(folder, finalist, kept)
+
+
+def check_operating_point(folder: Path, finalist: dict, kept: dict) -> None:
+    """Manifest and header say the same threshold; its rates are those of the kept answers."""
+    point = finalist["operating_point"]
+    manifest = json.loads((folder / finalist["files"]["manifest"]).read_text())
+    assert {**manifest["operating_point"], "test": point["test"]} == point
+    header = (folder / finalist["files"]["header"]).read_text()
+    assert f"#define DANAS_MODEL_THRESHOLD ({point['threshold_codes']})" in header
+    assert (point["positive_class"], point["max_false_alarm_rate"]) == ("present", 0.4)
+    assert point["validation"]["false_alarm_rate"] <= 0.4
+    for where in ("validation", "test"):
+        answers = kept[f"int8_{where}"]
+        called = answers.logits[:, 1].astype(int) - answers.logits[:, 0] >= point["threshold_codes"]
+        assert point[where]["detection_rate"] == called[answers.labels == 1].mean()
+        assert point[where]["false_alarm_rate"] == called[answers.labels == 0].mean()
+
+
 def test_a_baseline_is_compared_with_every_candidate(watched):
     folder, _, tested = watched
     summary = check_summary(folder)
@@ -212,6 +249,7 @@ def one_class(folder):
         (["--data.source", "folder", "--data.path", "nowhere"], "nowhere': no such folder"),
         (["--data.source", "folder", "--data.path", "one_class"], "only one class, 'cat'"),
         (["--space.resolutions-px", "32", "256"], "synthetic scenes have 128 px"),
+        (["--export.positive-class", "person"], "export.positive_class = 'person': give one of absent, present"),
     ],
 )
 def test_bad_input_is_refused_before_any_training(tmp_path, monkeypatch, capsys, flags, message):

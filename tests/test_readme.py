@@ -23,11 +23,11 @@ def readme_commands():
     return [line for line in lines if line.startswith("danas ")]
 
 
-def pictures(folder):
+def pictures(folder, labels=("dark", "light"), splits=(("train", 24), ("validation", 8), ("test", 8))):
     """A folder that tells apart light and dark: <split>/<class>/*.jpg."""
     rng = np.random.default_rng(0)
-    for split, count in (("train", 24), ("validation", 8), ("test", 8)):
-        for label, low in (("dark", 0), ("light", 128)):
+    for split, count in splits:
+        for label, low in zip(labels, (0, 128), strict=True):
             place = folder / split / label
             place.mkdir(parents=True)
             for i in range(count):
@@ -44,6 +44,7 @@ def workplace(tmp_path_factory):
         if kind in ("python", "toml"):
             (folder / re.match(r"# (\S+\.(?:py|toml))\n", text).group(1)).write_text(text)
     pictures(folder / "pictures")
+    pictures(folder / "photos", ("absent", "present"), (("", 4),))
     danas(folder, "danas run quickstart")
     danas(folder, "danas boards add my_board.toml")  # the lines below may run in any order
     return folder
@@ -51,7 +52,7 @@ def workplace(tmp_path_factory):
 
 def danas(folder, line):
     """Run a README line in `folder`."""
-    line = line.replace("DIR", "pictures").replace("IMAGE_OR_FOLDER", "pictures/test")
+    line = line.replace("DIR", "pictures").replace("IMAGE_OR_FOLDER", "pictures/test").replace("PHOTOS", "photos")
     line = line.replace("runs/quickstart", "runs/quickstart-smoke")
     if "/ID" in line:
         line = line.replace("/ID", f"/{min((folder / 'runs/quickstart-smoke/export').iterdir()).name}")
@@ -76,7 +77,7 @@ def test_the_command_works(workplace, line):
 def test_the_readme_shows_every_kind_of_command():
     commands = readme_commands()
     assert len(commands) >= 7
-    assert {"run", "predict", "report", "boards", "cost"} <= {line.split()[1] for line in commands}
+    assert {"run", "predict", "evaluate", "report", "boards", "cost"} <= {line.split()[1] for line in commands}
 
 
 def test_the_files_it_names_exist():

@@ -37,6 +37,81 @@ SUMMARY = {
 }
 
 
+def overall(images, accuracy, auc):
+    interval = [accuracy - 0.1, accuracy + 0.1]
+    return {
+        "images": images,
+        "accuracy": accuracy,
+        "accuracy_interval": interval,
+        "balanced_accuracy": 0.7125,
+        "f1": 0.6125,
+        "auc": auc,
+    }
+
+
+def figures(accuracy):
+    per_class = [
+        {"class": "cat", "images": 1200, "recall": 0.75, "precision": 0.5, "f1": 0.6},
+        {"class": "<dog>", "images": 0, "recall": None, "precision": 0.25, "f1": None},
+    ]
+    slices = {"source": {"flickr": overall(7, 0.4375, None), "": overall(5, 0.3125, 0.9375)}}
+    confusion = [[1111, 89], [0, 0]]
+    return {**overall(1200, accuracy, 0.8125), "per_class": per_class, "confusion": confusion, "slices": slices}
+
+
+RATES = {
+    "detection_rate": 0.8125,
+    "detection_rate_interval": [0.75, 0.875],
+    "positives": 1300,
+    "false_alarm_rate": 0.0625,
+    "false_alarm_rate_interval": [0.03125, 0.125],
+    "negatives": 900,
+}
+POINT = {"positive_class": "<dog>", "threshold_codes": -3, "max_false_alarm_rate": 0.1, "test": RATES}
+
+
+def with_figures():
+    """SUMMARY, its candidate with figures and chosen by two budgets."""
+    kinds = {"float_validation": figures(0.6875), "int8_validation": figures(0.6625), "int8_test": figures(0.65)}
+    entry = {**SUMMARY["finalists"][0], "figures": kinds, "operating_point": POINT}
+    return {**SUMMARY, "finalists": [entry, entry, SUMMARY["finalists"][1]]}
+
+
+def texts(page):
+    """Rows of a page's tables as lists of text."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    return [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[dh].*?</t[dh]>", row)] for row in rows]
+
+
+def test_the_page_shows_what_each_network_gets_right(finished):
+    run.write_json(finished / "summary.json", with_figures())
+    page = html.write_report(finished).read_text()
+    rows = texts(page)
+    for row in (
+        ["validation, float", "1,200", "0.688 [0.588, 0.787]", "0.713", "0.613", "0.812"],
+        ["test, int8", "1,200", "0.650 [0.550, 0.750]", "0.713", "0.613", "0.812"],
+        ["cat", "1,200", "0.750", "0.500", "0.600"],
+        ["&lt;dog&gt;", "0", table.DASH, "0.250", table.DASH],
+        ["cat", "1,111", "89"],
+        ["source", "images", "accuracy [95 %]", "balanced accuracy", "F1", "ROC-AUC"],
+        ["flickr", "7", "0.438 [0.338, 0.537]", "0.713", "0.613", table.DASH],
+        ["(none)", "5", "0.312 [0.212, 0.412]", "0.713", "0.613", "0.938"],
+    ):
+        assert rows.count(row) == 1, row
+    assert (
+        "Test: operating point &lt;dog&gt; from -3 codes on: detects 0.812 [0.750, 0.875] of 1,300 &lt;dog&gt;, "
+        "false alarms 0.062 [0.031, 0.125] of 900 others." in page
+    )
+
+
+def test_the_table_says_each_operating_point_once(capsys):
+    table.print_table(with_figures(), Console(width=200))
+    shown = capsys.readouterr().out
+    assert shown.count("abc at its operating point, on test: 0.812 of <dog> detected, 0.062 false alarms") == 1
+    table.print_table(SUMMARY, Console(width=200))
+    assert "operating point" not in capsys.readouterr().out
+
+
 def candidate(number, arena, half, full=None):
     return {
         "id": f"c{number}",

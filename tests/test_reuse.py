@@ -108,6 +108,12 @@ def test_a_supernet_of_other_settings_is_refused(small, capsys, flags, says):
     assert says in capsys.readouterr().err
 
 
+def test_figures_by_slice_do_not_change_a_supernet(small, place):
+    data = dataclasses.replace(TOY.data, slice_fields=("source",))
+    config = dataclasses.replace(TOY, data=data, supernet_from=str(place / "small"))
+    assert reuse.source_payload(config)["supernet_image_views"] > 0
+
+
 def test_bounds_are_narrowed_to_what_was_trained():
     trained = (SPACE.min_genes, SPACE.max_genes.copy())
     width = SPACE.index["s1.width"]

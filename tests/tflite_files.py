@@ -77,3 +77,23 @@ def packed(model):
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def quantised(name, shape, kind, scale, zero_point):
+    """An activation of one scale and zero point, as a schema.TensorT."""
+    quantisation = schema.QuantizationParametersT(
+        scale=np.array([scale], np.float32), zeroPoint=np.array([zero_point], np.int64)
+    )
+    return schema.TensorT(name=name, shape=np.asarray(shape, np.int32), type=kind, quantization=quantisation)
+
+
+def changed(tflite, edit):
+    """A file's bytes after edit(subgraph, code), which changes the schema.SubGraphT; code(OP.X) is X's index."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(tflite, 0))
+
+    def code(number):
+        model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=min(number, 127), builtinCode=number))
+        return len(model.operatorCodes) - 1
+
+    edit(model.subgraphs[0], code)
+    return packed(model)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from danas_jax.config import DataSettings
-from danas_jax.data import folder, synthetic
+from danas_jax.data import folder, metadata, synthetic
 from danas_jax.data.folder import Progress
 from danas_jax.data.splits import Items, hold_out, limit_per_class
 from danas_jax.data.views import resize_area
@@ -44,6 +44,7 @@ class Split:
     labels: np.ndarray  # int32 [N], index into Data.class_names
     names: tuple[str, ...]  # file relative to data.path, or scene, for tables
     warnings: tuple[str, ...] = ()  # images left out while decoding
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # data.slice_fields -> each image's value, str [N]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -134,7 +135,7 @@ def _open_synthetic(settings: DataSettings, native_px: int, seed: int) -> _Opene
             images[i] = resize_area(picture[None], native_px)[0]
             if progress and ((i + 1) % every == 0 or i + 1 == len(items)):
                 progress(i + 1, len(items))
-        return _split(images, items, ())
+        return _split(images, items)
 
     recipe = {
         "version": _SYNTHETIC_VERSION,
@@ -158,13 +159,20 @@ def _open_folder(settings: DataSettings, native_px: int, seed: int) -> _Opened:
         for label, name in enumerate(listing.class_names):
             if not (items.labels[readable] == label).any():
                 raise UserError(f"data.path = {settings.path!r}: no image of class {name!r} in {split} can be read")
-        return _split(images, items.where(readable), tuple(f"{split}: {text}" for text in warnings))
+        items = items.where(readable)
+        slices = metadata.values(listing.slices, items.keys)
+        return _split(images, items, tuple(f"{split}: {text}" for text in warnings), slices)
 
     return listing.class_names, listing.splits, listing.warnings, listing.fingerprint, read
 
 
-def _split(images: np.ndarray, items: Items, warnings: tuple[str, ...]) -> Split:
-    labels = items.labels.copy()
-    for array in (images, labels):  # remembered and shared: nobody may change them
+def _split(
+    images: np.ndarray,
+    items: Items,
+    warnings: tuple[str, ...] = (),
+    slices: Mapping[str, np.ndarray] | None = None,
+) -> Split:
+    labels, slices = items.labels.copy(), slices or {}
+    for array in (images, labels, *slices.values()):  # remembered and shared: nobody may change them
         array.flags.writeable = False
-    return Split(images, labels, items.keys, warnings)
+    return Split(images, labels, items.keys, warnings, slices)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections import Counter
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from danas_jax.config import DataSettings
+from danas_jax.data import metadata
 from danas_jax.data.splits import Items, hold_out
 from danas_jax.errors import UserError
 
@@ -34,6 +34,7 @@ class Listing:
     splits: dict[str, Items]
     warnings: tuple[str, ...]
     fingerprint: str  # of the file list and the sizes
+    slices: dict[str, dict[str, str]]  # field of metadata.csv -> {file: value}
 
 
 def list_folder(settings: DataSettings, seed: int) -> Listing:
@@ -47,7 +48,7 @@ def list_folder(settings: DataSettings, seed: int) -> Listing:
     class_names = _class_names(root, places, settings.path)
     ignored: Counter[str] = Counter()
     found = {
-        split: [_files(root, place, name, ignored) for name in class_names] for split, place in places.items()
+        split: [class_files(root, place, name, ignored) for name in class_names] for split, place in places.items()
     }  # split -> per class [(key, size in bytes)]
     if ignored:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
@@ -63,7 +64,8 @@ def list_folder(settings: DataSettings, seed: int) -> Listing:
     everything = [file for classes in found.values() for files in classes for file in files]
     bad = _probe(root, everything)
     report_unreadable(bad, len(everything), settings, warnings)
-    groups = _groups(root, settings, [key for key, _ in everything], warnings)
+    keys = [key for key, _ in everything]
+    groups, slices = _groups(root, settings, keys, warnings), _slices(root, settings, keys, warnings)
     splits = {}
     for split, classes in found.items():
         rows = [(key, label) for label, files in enumerate(classes) for key, _ in files if key not in bad]
@@ -72,10 +74,11 @@ def list_folder(settings: DataSettings, seed: int) -> Listing:
     _warn_of_shared_groups(splits, warnings)
     splits = _derive(splits, settings, seed, class_names, warnings)
     text = "\n".join([*class_names, *(f"{key}\t{size}" for key, size in sorted(everything))])
-    return Listing(class_names, splits, tuple(warnings), hashlib.sha256(text.encode()).hexdigest()[:16])
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Listing(class_names, splits, tuple(warnings), fingerprint, slices)
 
 
-def _folders(place: Path) -> list[str]:
+def sub_folders(place: Path) -> list[str]:
     """Names of the visible sub-folders, sorted."""
     try:
         return sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not entry.name.startswith("."))
@@ -85,7 +88,7 @@ def _folders(place: Path) -> list[str]:
 
 def _split_places(root: Path, path: str, warnings: list[str]) -> dict[str, str]:
     """{split: its folder below root}; {"train": ""} when the classes lie directly in root."""
-    names = _folders(root)
+    names = sub_folders(root)
     here = [name for name in names if name in SPLIT_FOLDERS]
     if not here:
         return {"train": ""}
@@ -101,7 +104,7 @@ def _split_places(root: Path, path: str, warnings: list[str]) -> dict[str, str]:
 
 def _class_names(root: Path, places: dict[str, str], path: str) -> tuple[str, ...]:
     """The classes of train, sorted; every other split must have the same."""
-    classes = {split: _folders(root / place) for split, place in places.items()}
+    classes = {split: sub_folders(root / place) for split, place in places.items()}
     train = classes["train"]
     inside = places["train"] or "it"
     if not train:
@@ -118,7 +121,7 @@ def _class_names(root: Path, places: dict[str, str], path: str) -> tuple[str, ..
     return tuple(train)
 
 
-def _files(root: Path, place: str, name: str, ignored: Counter[str]) -> list[tuple[str, int]]:
+def class_files(root: Path, place: str, name: str, ignored: Counter[str]) -> list[tuple[str, int]]:
     """(key relative to root, size [B]) of a class's images, sorted; counts the rest into `ignored` by kind."""
     files = []
     try:
@@ -173,31 +176,32 @@ def report_unreadable(bad: dict[str, str], total: int, settings: DataSettings, w
 def _groups(root: Path, settings: DataSettings, keys: list[str], warnings: list[str]) -> dict[str, str]:
     """{key: group}; each file is its own group unless metadata.csv says otherwise in column `group_field`."""
     groups = {key: f"file:{key}" for key in keys}
-    column = settings.group_field
-    if not column:
+    if not settings.group_field:
         return groups
-    table = root / "metadata.csv"
-    if not table.is_file():
-        raise UserError(f"data.group_field = {column!r}: there is no {table} to read it from")
-    try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            for needed in ("file", column):
-                if needed not in columns:
-                    raise UserError(
-                        f"data.group_field = {column!r}: {table} has no column {needed!r}, it has {columns}"
-                    )
-            rows = {row["file"]: row[column] for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table}: cannot be read as UTF-8 CSV ({error})") from error
+    rows = metadata.read_column(root, settings.group_field, f"data.group_field = {settings.group_field!r}")
     for key in keys:
         if rows.get(key):
             groups[key] = f"group:{rows[key]}"
     alone = sum(group.startswith("file:") for group in groups.values())
     if alone:
-        warnings.append(f"{alone} of {len(keys)} images have no {column!r} in {table.name}: each is a group of its own")
+        warnings.append(
+            f"{alone} of {len(keys)} images have no {settings.group_field!r} in {metadata.NAME}: each is a group of "
+            "its own"
+        )
     return groups
+
+
+def _slices(root: Path, settings: DataSettings, keys: list[str], warnings: list[str]) -> dict[str, dict[str, str]]:
+    """{field: {key: value}} of `slice_fields`; what metadata.csv does not tell is said in `warnings`."""
+    fields = settings.slice_fields
+    slices = metadata.read_slices(root, fields, "data.slice_fields")
+    if fields and not slices:
+        warnings.append(f"no {metadata.NAME} beside the pictures: no figures by {', '.join(fields)}")
+    for field, by_file in slices.items():
+        unknown = sum(not by_file.get(key) for key in keys)
+        if unknown:
+            warnings.append(f"{unknown} of {len(keys)} images have no {field!r} in {metadata.NAME}")
+    return slices
 
 
 def _warn_of_shared_groups(splits: dict[str, Items], warnings: list[str]) -> None:
@@ -234,12 +238,16 @@ def read_image(path: str | Path, native_px: int) -> np.ndarray:
     try:
         with Image.open(path, formats=_FORMATS) as image:
             image.draft("RGB", (2 * native_px, 2 * native_px))  # large JPEGs: decode at a half, quarter or eighth
-            upright = _rgb(ImageOps.exif_transpose(image))
-        if upright.size != (native_px, native_px):
-            upright = upright.resize((native_px, native_px), Image.Resampling.BICUBIC)
-        return np.asarray(upright)
+            return squash(_rgb(ImageOps.exif_transpose(image)), native_px)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Warning) as error:
         raise UserError(f"{path}: cannot be read ({_reason(error)})") from error
+
+
+def squash(image: Image.Image, native_px: int) -> np.ndarray:
+    """An RGB picture of any shape as uint8 [S, S, 3]."""
+    if image.size != (native_px, native_px):
+        image = image.resize((native_px, native_px), Image.Resampling.BICUBIC)
+    return np.asarray(image)
 
 
 def _reason(error: BaseException) -> str:

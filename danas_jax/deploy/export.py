@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from danas_jax import run
 from danas_jax.config import ExportSettings, RetrainSettings
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
+from danas_jax.deploy import operating_point
+from danas_jax.deploy.answers import Answers, answers_of, answers_path, write_answers
 from danas_jax.deploy.header import c_header
 from danas_jax.deploy.int8 import int8_network
 from danas_jax.deploy.integer import integer_forward
@@ -41,12 +41,13 @@ def export(
     seed: int,
     log: Callable[[dict], None],
 ) -> dict:
-    """Write <folder>/{model_int8.tflite, model.h, manifest.json}; returns measured memory and int8 validation accuracy.
+    """Write <folder>/{model_int8.tflite, model.h, manifest.json} and the answers on validation, float and int8.
 
     `recipe`: the retraining's, for fine-tuning, whose epochs `log` gets and whose checkpoints are in <folder>/qat.
+    Returns measured memory, int8 validation accuracy and how it was quantised; validation picks the operating point.
     Raises VerificationError when TFLM disagrees with the integer simulation or needs more than the stated arena.
     """
-    model, quantisation = int8_network(
+    model, float_logits, quantisation = int8_network(
         layers, data, params, stats, settings, recipe, training, validation, seed, folder / "qat", log
     )
     view = {
@@ -61,7 +62,9 @@ def export(
     tflite = write_tflite(model, {"data": view, "classes": list(classes)})
     images = deployed_view(validation.images, data.resolution_px, data.colour)
     proof = verify(tflite, model, images[: settings.verify_images])
-    right = integer_forward(model, images).argmax(-1) == validation.labels
+    answers = answers_of(integer_forward(model, images), validation)
+    write_answers(answers_path(folder, "int8_validation"), answers)
+    write_answers(answers_path(folder, "float_validation"), answers_of(float_logits, validation))
     measured = {"arena_bytes": proof["arena_bytes"], "file_bytes": len(tflite)}
     manifest = {
         "id": name,
@@ -69,6 +72,7 @@ def export(
         "data": view,
         "input": {"dtype": "int8", **asdict(model.input), "shape": [1, *model.input_shape]},
         "output": {"dtype": "int8", **asdict(model.output), "shape": [1, len(classes)]},
+        "operating_point": operating_point.pick(answers.logits, answers.labels, classes, settings),
         "memory": {"predicted": predicted, "measured": measured},
         "operators": proof["operators"],
         "quantisation": quantisation,
@@ -79,14 +83,14 @@ def export(
     run.write_json(folder / FILES["manifest"], manifest)
     return {
         "measured": measured,
-        "int8_validation": float(right.mean()),
+        "int8_validation": float(answers.right.mean()),
         "verified_images": proof["images"],
         "quantisation": quantisation,
     }
 
 
-def test_answers(folder: Path, data: DataConfig, test: Split) -> np.ndarray:
-    """Which test images the exported file itself, run by TFLM, gets right; bool [N]."""
+def test_answers(folder: Path, data: DataConfig, test: Split) -> Answers:
+    """What the exported file itself, run by TFLM, answers to the test images."""
     tflite = (folder / FILES["tflite"]).read_bytes()
     images = deployed_view(test.images, data.resolution_px, data.colour)
-    return run_tflm(tflite, images).argmax(-1) == test.labels
+    return answers_of(run_tflm(tflite, images), test)

@@ -16,13 +16,17 @@ import numpy as np
 from danas_jax import run
 from danas_jax.config import Config, Limits
 from danas_jax.data.dataset import Split
+from danas_jax.deploy import operating_point
+from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, write_answers
 from danas_jax.deploy.export import FILES, export, test_answers
 from danas_jax.deploy.retrain import image_views, retrain
+from danas_jax.errors import UserError
 from danas_jax.hardware import lut
 from danas_jax.hardware.cost import cost, latency_shares
+from danas_jax.hardware.flash import flash_bytes
 from danas_jax.hardware.input_pipeline import on_board
 from danas_jax.layers import LayerSpec
-from danas_jax.metrics import bootstrap_interval, paired_bootstrap
+from danas_jax.metrics import paired_bootstrap
 from danas_jax.search.archive import Candidate
 from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
@@ -113,16 +117,27 @@ def export_one(
             _seed(config.seed, finalist.name), log,
         )  # fmt: skip
         run.write_json(saved, measured)
-    return run.read_json(saved)
+    measured = run.read_json(saved)
+    _check_flash(finalist, measured["measured"]["file_bytes"])
+    return measured
 
 
-def test_once(run_dir: Path, finalist: Finalist, test: Split) -> np.ndarray:
-    """Which test images the exported file gets right, bool [N]; read once and remembered."""
-    saved = run_dir / "export" / finalist.name / "test_answers.json"
+def _check_flash(finalist: Finalist, file_bytes: int) -> None:
+    """UserError where the file, which holds the names of the classes, too, is larger than predicted and too large."""
+    limit, need = finalist.budget.flash_bytes if finalist.budget else None, flash_bytes(file_bytes)
+    if limit is not None and need > limit:
+        raise UserError(
+            f"finalist {finalist.name}: its file and the runtime's code take {need:,} B of flash, its budget gives "
+            f"{limit:,} B: search again below that (danas search RUN --limits.flash-bytes {2 * limit - need})"
+        )
+
+
+def test_once(run_dir: Path, finalist: Finalist, test: Split) -> Answers:
+    """The exported file's answers to the test images; read once and remembered."""
+    saved = answers_path(run_dir / "export" / finalist.name, "int8_test")
     if not saved.exists():
-        right = test_answers(saved.parent, finalist.data, test)
-        run.write_json(saved, {"right": right.astype(int).tolist()})
-    return np.array(run.read_json(saved)["right"], bool)
+        write_answers(saved, test_answers(run_dir / "export" / finalist.name, finalist.data, test))
+    return read_answers(saved)
 
 
 def summary_entry(
@@ -131,9 +146,10 @@ def summary_entry(
     config: Config,
     latency_tables: lut.Tables,
     exported: dict,
-    right: np.ndarray,
 ) -> dict:
-    """One element of summary.json's `finalists` (docs/run_directory.md)."""
+    """One element of summary.json's `finalists` (docs/run_directory.md); its answers to the test images are there."""
+    measured = figures_of(run_dir / "export" / finalist.name, config.seed)
+    test = measured["figures"]["int8_test"]
     history = run.read_json(run_dir / "retrain" / finalist.name / "history.json")
     predicted = _predicted(finalist, latency_tables)
     described = config.space.describe(finalist.genes) if finalist.genes is not None else {"arch": None}
@@ -152,21 +168,42 @@ def summary_entry(
             "search": None if finalist.candidate is None else finalist.candidate.accuracy_full,
             "float_validation": history["validation_accuracy"],
             "int8_validation": exported["int8_validation"],
-            "int8_test": float(right.mean()),
-            "int8_test_interval": list(bootstrap_interval(right, config.seed)),
+            "int8_test": test["accuracy"],
+            "int8_test_interval": test["accuracy_interval"],
         },
+        **measured,
         "files": {kind: f"export/{finalist.name}/{file}" for kind, file in FILES.items()},
         "retrain_image_views": history["image_views"],
     }
 
 
-def comparisons(finalists: list[Finalist], answers: dict[str, np.ndarray], seed: int) -> list[dict]:
+def figures_of(folder: Path, seed: int) -> dict:
+    """{"figures": by kind of answer, "operating_point": its rates on validation and test, or None} of an export."""
+    manifest = run.read_json(folder / FILES["manifest"])
+    classes, output, point = tuple(manifest["classes"]), manifest["output"], manifest["operating_point"]
+    kept = {kind: read_answers(answers_path(folder, kind)) for kind in KINDS}
+    if point:
+        point = {
+            **point,
+            "test": operating_point.rates(kept["int8_test"].logits, kept["int8_test"].labels, classes, point),
+        }
+    for kind, answers in kept.items():
+        if kind.startswith("int8"):
+            logits = (answers.logits.astype(np.float64) - output["zero_point"]) * output["scale"]
+            kept[kind] = dataclasses.replace(answers, logits=logits)
+    return {
+        "figures": {kind: figures(answers, classes, seed) for kind, answers in kept.items()},
+        "operating_point": point,
+    }
+
+
+def comparisons(finalists: list[Finalist], answers: dict[str, Answers], seed: int) -> list[dict]:
     """Every candidate against every baseline: paired bootstrap over the test images."""
     result = []
     unique = each_once(finalists)
     for candidate in (f for f in unique if f.kind == "candidate"):
         for baseline in (f for f in unique if f.kind == "baseline"):
-            difference, low, high = paired_bootstrap(answers[candidate.name], answers[baseline.name], seed)
+            difference, low, high = paired_bootstrap(answers[candidate.name].right, answers[baseline.name].right, seed)
             result.append(
                 {
                     "finalist": candidate.id,

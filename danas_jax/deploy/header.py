@@ -50,6 +50,7 @@ TEMPLATE = """\
 #define DANAS_MODEL_OUTPUT_SCALE {output_scale}f
 #define DANAS_MODEL_OUTPUT_ZERO_POINT ({output_zero_point})
 
+{decision}
 static const char *const danas_model_labels[DANAS_MODEL_CLASSES] = {{
     {labels}
 }};
@@ -63,6 +64,47 @@ DANAS_MODEL_ALIGN static const unsigned char danas_model[DANAS_MODEL_LENGTH] = {
 """
 
 
+HIGHEST_LOGIT = """\
+/* index of the class that the int8 logits decide for: the highest, of equal ones the first */
+static inline int danas_model_class(const int8_t *logits) {
+  int best = 0, i;
+  for (i = 1; i < DANAS_MODEL_CLASSES; ++i) {
+    if (logits[i] > logits[best]) best = i;
+  }
+  return best;
+}
+"""
+
+OPERATING_POINT = """\
+/* operating point, picked on validation for at most {rate:g} of the negatives called positive: codes by which the
+ * positive logit must at least exceed the negative one */
+#define DANAS_MODEL_POSITIVE {positive}
+#define DANAS_MODEL_NEGATIVE {negative}
+#define DANAS_MODEL_THRESHOLD ({threshold})
+
+/* index of the class that the int8 logits decide for */
+static inline int danas_model_class(const int8_t *logits) {{
+  return (int)logits[DANAS_MODEL_POSITIVE] - (int)logits[DANAS_MODEL_NEGATIVE] >= DANAS_MODEL_THRESHOLD
+             ? DANAS_MODEL_POSITIVE
+             : DANAS_MODEL_NEGATIVE;
+}}
+"""
+
+
+def _decision(manifest: dict) -> str:
+    """C code that names the class."""
+    point = manifest.get("operating_point")
+    if not point:
+        return HIGHEST_LOGIT
+    positive = manifest["classes"].index(point["positive_class"])
+    return OPERATING_POINT.format(
+        rate=point["max_false_alarm_rate"],
+        positive=positive,
+        negative=1 - positive,
+        threshold=point["threshold_codes"],
+    )
+
+
 def _c_string(text: str) -> str:
     """A C string literal of any text: bytes outside printable ASCII as three octal digits."""
     plain = "".join(chr(b) if 32 <= b < 127 and b not in b'"\\?' else f"\\{b:03o}" for b in text.encode())
@@ -72,7 +114,8 @@ def _c_string(text: str) -> str:
 def c_header(tflite: bytes, manifest: dict) -> str:
     """The text of model.h for a .tflite file and its manifest (docs/run_directory.md).
 
-    Reads classes, data, input, output and memory.predicted.arena_device_bytes; KeyError names what is missing.
+    Reads classes, data, input, output, memory.predicted.arena_device_bytes and, where there is one, operating_point;
+    KeyError names what is missing.
     """
     data = manifest["data"]
     _, height, width, channels = manifest["input"]["shape"]
@@ -92,6 +135,7 @@ def c_header(tflite: bytes, manifest: dict) -> str:
         resize_text=_c_string(data["resize"]),
         output_scale=f"{manifest['output']['scale']:.9e}",
         output_zero_point=manifest["output"]["zero_point"],
+        decision=_decision(manifest),
         labels=",\n    ".join(_c_string(name) for name in manifest["classes"]),
         length=len(tflite),
         data=",\n".join("    " + row for row in rows),

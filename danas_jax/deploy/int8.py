@@ -89,8 +89,8 @@ def int8_network(
     seed: int,
     checkpoints: Path,
     log: Callable[[dict], None] = lambda record: None,
-) -> tuple[QuantisedModel, dict]:
-    """The int8 network to export, and the manifest's "quantisation" (docs/run_directory.md).
+) -> tuple[QuantisedModel, np.ndarray, dict]:
+    """The int8 network to export, the float one's logits [N, K] on `validation`, and the manifest's "quantisation".
 
     `training` calibrates and fine-tunes by the retraining's `recipe`, `validation` chooses; fine-tuning resumes from
     the folder `checkpoints`, `log` gets its epochs.
@@ -115,9 +115,10 @@ def int8_network(
         saved.close()
         attempts.append(tuned(found))
     chosen = best(attempts)
-    return chosen.model, {
+    how = {
         "chosen": chosen.name,
         "ranges": calibrated.name,
         "float_validation": judge.float_accuracy,
         "tried": {a.name: {"int8_validation": a.accuracy, "logit_error": a.logit_error} for a in attempts},
     }
+    return chosen.model, judge.float_logits, how

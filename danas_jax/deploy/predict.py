@@ -1,17 +1,17 @@
-"""Exported models on image files, through the very preprocessing and interpreter of the device."""
+"""Exported models on pictures, through the very preprocessing and interpreter of the device."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
 
 from danas_jax.data.folder import EXTENSIONS, read_image
 from danas_jax.data.views import deployed_view
-from danas_jax.deploy.verify import VerificationError, run_tflm, shapes
+from danas_jax.deploy import operating_point
+from danas_jax.deploy.classifier import parse_classifier, read_file
 from danas_jax.errors import UserError
 
 MODEL_NAME, MANIFEST_NAME, SUMMARY_NAME = "model_int8.tflite", "manifest.json", "summary.json"
@@ -43,48 +43,83 @@ def _best_export(run_dir: Path) -> Path:
     return files[0]
 
 
-def load_export(path: Path) -> tuple[bytes, dict]:
-    """(bytes, manifest) of an export: a .tflite file, its folder, or a run directory. UserError when they disagree."""
+def model_path(path: Path) -> Path:
+    """The .tflite file that `path` names: itself, in an export's folder, or a run's best finalist."""
     if not path.exists():
         raise UserError(f"model {path} does not exist: give a .tflite file or a run directory")
-    if path.is_dir():
-        path = path / MODEL_NAME if (path / MODEL_NAME).exists() else _best_export(path)
-    try:
-        tflite = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"model {path} cannot be read ({error.strerror}): export again") from error
-    if tflite[4:8] != b"TFL3":
-        raise UserError(f"model {path} ({len(tflite)} B) is not a .tflite file: export again")
+    if not path.is_dir():
+        return path
+    return path / MODEL_NAME if (path / MODEL_NAME).exists() else _best_export(path)
+
+
+def load_export(path: Path) -> tuple[bytes, dict]:
+    """(bytes, manifest) of an export: a .tflite file, its folder, or a run directory. UserError when they disagree."""
+    path = model_path(path)
+    tflite = read_file(path)
+    model = parse_classifier(tflite, f"model {path}")
+    where = f"manifest {path.parent / MANIFEST_NAME}"
     manifest = _read_json(path.parent / MANIFEST_NAME, "manifest")
-    where = path.parent / MANIFEST_NAME
     try:
         data, shape = manifest["data"], [int(size) for size in manifest["input"]["shape"]]
         right = [1, data["resolution_px"], data["resolution_px"], {"mono": 1, "rgb": 3}[data["colour"]]]
         output, classes, digest = manifest["output"], manifest["classes"], manifest["sha256"]
-        zero_point, scale = int(output["zero_point"]), float(output["scale"])
+        scale, zero_point = float(output["scale"]), int(output["zero_point"])
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"manifest {where}: field {error} is missing or wrong: export again") from error
+        raise UserError(f"{where}: field {error} is missing or wrong: export again") from error
     found = hashlib.sha256(tflite).hexdigest()
     if found != digest:
-        raise UserError(f"manifest {where}: sha256 {digest} but {path.name} has {found}: keep the two files together")
-    if not (np.isfinite(scale) and scale > 0 and -128 <= zero_point <= 127):
-        raise UserError(f"manifest {where}: output = {output}: a positive scale and an int8 zero_point are right")
+        raise UserError(f"{where}: sha256 {digest} but {path.name} has {found}: keep the two files together")
+    held = [1, model.resolution_px, model.resolution_px, model.channels]
     if shape != right:
-        raise UserError(f"manifest {where}: input.shape {shape}, its data configuration says {right}: export again")
-    if not isinstance(classes, list) or not classes:
-        raise UserError(f"manifest {where}: classes = {classes!r}: a list of names is right; export again")
-    try:
-        held, given = shapes(tflite)
-    except (struct.error, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise UserError(f"model {path} ({len(tflite)} B) is damaged ({error}): export again") from error
+        raise UserError(f"{where}: input.shape {shape}, its data configuration says {right}: export again")
     if held != shape:
-        raise UserError(f"manifest {where}: input.shape {shape}, the file reads {held}: keep the two files together")
-    if given[-1] != len(classes):
-        raise UserError(f"manifest {where}: {len(classes)} classes, the file gives {given[-1]}: export again")
+        raise UserError(f"{where}: input.shape {shape}, the file reads {held}: keep the two files together")
+    if (scale, zero_point) != (model.output.scale, model.output.zero_point):
+        raise UserError(
+            f"{where}: output = {output}, the file gives scale {model.output.scale} and zero_point "
+            f"{model.output.zero_point}: keep the two files together"
+        )
+    if not isinstance(classes, list) or not classes:
+        raise UserError(f"{where}: classes = {classes!r}: a list of names is right; export again")
+    if model.classes != len(classes):
+        raise UserError(f"{where}: {len(classes)} classes, the file gives {model.classes}: export again")
     native = data.get("native_resolution_px")
     if native is not None and (not isinstance(native, int) or native < data["resolution_px"]):
-        raise UserError(f"manifest {where}: data.native_resolution_px = {native!r}: export again")
+        raise UserError(f"{where}: data.native_resolution_px = {native!r}: export again")
+    operating_point.from_manifest(manifest, where)
     return tflite, manifest
+
+
+class Predictor:
+    """An exported model, loaded once. UserError for anything missing, unreadable or inconsistent."""
+
+    def __init__(self, model: Path):
+        path = model_path(model)
+        tflite, manifest = load_export(path)
+        self._model = parse_classifier(tflite, f"model {path}")
+        self._interpreter = self._model.start()
+        self._data, self._point = manifest["data"], manifest.get("operating_point")
+        self.classes = tuple(manifest["classes"])
+        # the very decoding and squashing that training's pictures went through
+        self.native_px: int = self._data.get("native_resolution_px") or self._data["resolution_px"]
+
+    def view(self, picture: np.ndarray) -> np.ndarray:
+        """What the device sees of a picture uint8 [S, S, 3] of `native_px`: uint8 [R, R, C]."""
+        return deployed_view(picture[None], self._data["resolution_px"], self._data["colour"])[0]
+
+    def __call__(self, views: np.ndarray) -> list[dict]:
+        """{"label", "scores": {class: probability}} of each of uint8 views [N, R, R, C].
+
+        With an operating point the scores are of the logits shifted by its threshold: the label's is always highest.
+        """
+        codes = operating_point.shifted(self._model.codes(self._interpreter, views), self.classes, self._point)
+        logits = (codes - self._model.output.zero_point) * self._model.output.scale
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores = powers / powers.sum(axis=1, keepdims=True)
+        return [
+            {"label": self.classes[row.argmax()], "scores": dict(zip(self.classes, row.tolist(), strict=True))}
+            for row in scores
+        ]
 
 
 def image_files(path: Path) -> list[Path]:
@@ -105,22 +140,6 @@ def predict_files(model: str | Path, images: str | Path) -> list[dict]:
     `model`: a .tflite file beside its manifest.json, or a run directory (its best finalist); `images`: file or folder.
     UserError for anything missing, unreadable or inconsistent.
     """
-    tflite, manifest = load_export(Path(model))
-    data, classes, output = manifest["data"], manifest["classes"], manifest["output"]
-    files = image_files(Path(images))
-    # the very decoding and squashing that training's pictures went through
-    native_px = data.get("native_resolution_px") or data["resolution_px"]
-    views = np.concatenate(
-        [deployed_view(read_image(file, native_px)[None], data["resolution_px"], data["colour"]) for file in files]
-    )
-    try:
-        codes = run_tflm(tflite, views)
-    except (VerificationError, struct.error) as error:
-        raise UserError(f"model {model} does not run: {error}; export again") from error
-    logits = (codes.astype(np.float64) - int(output["zero_point"])) * float(output["scale"])
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scores = powers / powers.sum(axis=1, keepdims=True)
-    return [
-        {"file": str(file), "label": classes[row.argmax()], "scores": dict(zip(classes, row.tolist(), strict=True))}
-        for file, row in zip(files, scores, strict=True)
-    ]
+    predictor, files = Predictor(Path(model)), image_files(Path(images))
+    views = np.stack([predictor.view(read_image(file, predictor.native_px)) for file in files])
+    return [{"file": str(file), **row} for file, row in zip(files, predictor(views), strict=True)]

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
@@ -84,25 +84,33 @@ def load(tflite: bytes) -> runtime.Interpreter:
     return _interpreter(tflite, _roomy_arena(tflite))
 
 
+def invoke(interpreter: runtime.Interpreter, inputs: Iterable[np.ndarray]) -> np.ndarray:
+    """What the network answers [N, classes] to each of `inputs`, [R, R, C] of its input's type.
+
+    VerificationError when it does not run.
+    """
+
+    def run() -> np.ndarray:
+        answers = []
+        for codes in inputs:
+            interpreter.set_input(codes[None], 0)
+            interpreter.invoke()
+            answers.append(interpreter.get_output(0).reshape(-1))
+        return np.stack(answers)
+
+    answers, text = _silenced(run)
+    if isinstance(answers, Exception):
+        raise VerificationError(f"TFLM stopped: {answers} {text.strip()}")
+    return answers
+
+
 def run_tflm(tflite: bytes, images: np.ndarray, arena_bytes: int | None = None) -> np.ndarray:
     """int8 logits [N, classes] of uint8 images [N, R, R, C], by the TFLM interpreter in `arena_bytes` (None: ample).
 
     VerificationError when the file does not load or run in that arena.
     """
     interpreter = _interpreter(tflite, _roomy_arena(tflite) if arena_bytes is None else arena_bytes)
-
-    def run() -> np.ndarray:
-        logits = []
-        for image in images:
-            interpreter.set_input((image.astype(np.int16) - 128).astype(np.int8)[None], 0)
-            interpreter.invoke()
-            logits.append(interpreter.get_output(0).reshape(-1))
-        return np.stack(logits)
-
-    logits, text = _silenced(run)
-    if isinstance(logits, Exception):
-        raise VerificationError(f"TFLM stopped: {logits} {text.strip()}")
-    return logits
+    return invoke(interpreter, ((image.astype(np.int16) - 128).astype(np.int8) for image in images))
 
 
 def reported(tflite: bytes, arena_bytes: int | None = None) -> dict[str, int]:

@@ -23,7 +23,8 @@ MODEL_NAME = "model_int8.tflite"  # of an exported network
 
 
 def cost_command(arguments: list[str]) -> None:
-    """Run `danas cost` with these arguments and print the figures; UserError on bad input."""
+    """Run `danas cost` with these arguments and print the figures; UserError on bad input, and after the figures of a
+    network that does not fit the board."""
     parser = argparse.ArgumentParser("danas cost", usage=USAGE, description="What a network needs on a board.")
     parser.add_argument(
         "network", metavar="MODEL.tflite|RUN/ID", help="an int8 file, or a run's folder and a candidate"
@@ -55,6 +56,14 @@ def cost_command(arguments: list[str]) -> None:
         print(json.dumps({"schema_version": SCHEMA_VERSION, "network": options.network, **found}, indent=2))
     else:
         print("\n".join([*_summary(options.network, found), *(_table(found["layers"]) if options.layers else [])]))
+    require_fit(found, options.network)
+
+
+def require_fit(found: dict[str, Any], name: str) -> None:
+    """UserError where the figures of the network `name` exceed the memory of the board that they are of, if any."""
+    if found["fits"] and not found["fits"]["fits"]:
+        text = _fit(found).removeprefix("NO: ")
+        raise UserError(f"{name}: does not fit {found['board']}: {text}")
 
 
 def read_network(name: str) -> Graph:

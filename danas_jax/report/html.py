@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from danas_jax import run
-from danas_jax.report import plots, table
+from danas_jax.report import plots, quality, table
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1d2126;--soft:#5d6670;--line:#dfe3e8;--back:#fff;--card:#f6f7f9;--link:#0060a8}
@@ -18,6 +18,7 @@ STYLE = """
 body{margin:0 auto;max-width:72rem;padding:1.2rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);
 background:var(--back)}
 h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}
+h3{font-size:1rem;margin:1.4rem 0 .4rem}h4{font-size:.9rem;margin:1rem 0 .4rem}
 p{max-width:46rem}.soft,caption{color:var(--soft)}a{color:var(--link)}
 .wide{overflow-x:auto;border:1px solid var(--line);border-radius:8px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.9rem}
@@ -41,6 +42,7 @@ def write_report(run_dir: Path | str) -> Path:
     name = str(summary.get("name") or folder.resolve().name)
     sections = [
         _finalists(summary),
+        _quality(summary),
         _pareto(pareto),
         _curves(metrics),
         _times(summary),
@@ -89,6 +91,29 @@ def _finalists(summary: dict[str, Any]) -> str:
         f"<h2>Finalists</h2>{html_table((*table.columns(summary), 'files'), rows, links, numbers_from=3)}"
         + (f"<ul>{notes}</ul>" if notes else "")
     )
+
+
+FIGURES = {  # of an exported network -> how a reader calls them
+    "float_validation": "validation, float",
+    "int8_validation": "validation, int8",
+    "int8_test": "test, int8",
+}
+
+
+def _quality(summary: dict[str, Any]) -> str:
+    """What each network gets right: overall, per class, as a confusion matrix, per slice; of int8 on test."""
+    parts = []
+    for entry in {e.get("name"): e for e in summary.get("finalists", []) if e.get("figures")}.values():
+        overall = quality.overall_table({title: entry["figures"][kind] for kind, title in FIGURES.items()})
+        parts.append(f"<h3>{escape(str(entry['name']))}</h3>{html_table(overall.columns, overall.rows)}")
+        if entry.get("operating_point"):
+            parts.append(f"<p>Test: {escape(quality.point_text(entry['operating_point'], 'test'))}.</p>")
+        details = "".join(
+            f"<h4>{escape(found.title)}</h4>{html_table(found.columns, found.rows)}"
+            for found in quality.tables(entry["figures"]["int8_test"])
+        )
+        parts.append(f"<details><summary>test, int8: classes and slices</summary>{details}</details>")
+    return f"<h2>Figures of each network</h2>{''.join(parts)}" if parts else ""
 
 
 def _local(path: object) -> bool:

@@ -130,6 +130,19 @@ def comparison_lines(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
+def point_lines(summary: dict[str, Any]) -> list[str]:
+    """One sentence for each network with an operating point: its rates on test."""
+    lines = {}
+    for entry in summary.get("finalists", []):
+        if entry.get("operating_point"):
+            point, test = entry["operating_point"], entry["operating_point"]["test"]
+            lines[entry["name"]] = (
+                f"{entry['name']} at its operating point, on test: {share(test['detection_rate'])} of "
+                f"{point['positive_class']} detected, {share(test['false_alarm_rate'])} false alarms"
+            )
+    return list(lines.values())
+
+
 def print_table(summary: dict[str, Any], console: Console | None = None) -> None:
     """Print the final table and the comparisons; a narrow terminal wraps the cells, nothing is cut."""
     console = console or Console(soft_wrap=False)
@@ -141,5 +154,5 @@ def print_table(summary: dict[str, Any], console: Console | None = None) -> None
     for row in rows(summary):
         table.add_row(*row)
     console.print(table)
-    for line in comparison_lines(summary):
+    for line in (*comparison_lines(summary), *point_lines(summary)):
         console.print(line, markup=False, highlight=False)

@@ -2,13 +2,7 @@
 
 #include "firmware_config.h"
 
-int danas_class(const int8_t *logits) {
-  int best = 0, i;
-  for (i = 1; i < DANAS_MODEL_CLASSES; ++i) {
-    if (logits[i] > logits[best]) best = i;
-  }
-  return best;
-}
+int danas_class(const int8_t *logits) { return danas_model_class(logits); }
 
 static void write_scores(danas_write write, const int8_t *logits) {
   int i, largest = logits[0];
