@@ -11,6 +11,7 @@ from danas_jax.data.views import deployed_view
 from danas_jax.deploy import tflite_writer
 from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.quantise import quantise
+from danas_jax.deploy.ranges import min_max_ranges
 
 CLASSES = ["cat", "dog"]
 COLOURS = {1: "mono", 3: "rgb"}
@@ -24,7 +25,8 @@ def network(case=0, seed=0):
     images = deployed_view(np.concatenate([pictures((96, 96, 3), 1, i) for i in range(24)]), side, COLOURS[channels])
     params, stats, logits = batch_norm_network(layers, images, seed=seed)
     params[layers[-1].name]["bias"] -= np.median(logits - logits.mean(axis=1, keepdims=True), axis=0)
-    return quantise(layers, fold_batch_norm(layers, params, stats), images)
+    folded = fold_batch_norm(layers, params, stats)
+    return quantise(layers, folded, min_max_ranges(layers, folded, images))
 
 
 def export(folder, case=0, seed=0, native=96, metadata=None):
