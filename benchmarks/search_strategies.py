@@ -82,9 +82,9 @@ def searched(supernet: Trained, strategy: str, seed: int) -> list[dict]:
 
 def summary(rows: list[dict], images: int) -> None:
     """Means over the seeds, per budget and strategy."""
-    for sram in dict.fromkeys(row["sram_bytes"] for row in rows):
+    for sram in dict.fromkeys(int(row["sram_bytes"]) for row in rows):
         for strategy in SETTINGS:
-            mine = [row for row in rows if row["strategy"] == strategy and row["sram_bytes"] == sram]
+            mine = [row for row in rows if row["strategy"] == strategy and int(row["sram_bytes"]) == sram]
             if not mine:
                 continue
             mean = {key: np.mean([float(row[key]) for row in mine]) for key in FIELDS[4:]}

@@ -243,7 +243,7 @@ def test_an_exported_file_over_the_budgets_flash(tmp_path, over):
     write_json(tmp_path / "export" / "f" / "measured.json", {"measured": {"file_bytes": 50_000}})
     budget = Limits(flash_bytes=50_000 + RUNTIME_BYTES - over)
     finalist = Finalist("f", "f", "candidate", (), DataConfig(48, "mono"), None, budget, None)
-    arguments = (tmp_path, finalist, Config("c"), {}, None, None, ())
+    arguments = (tmp_path, finalist, Config("c"), {}, None, None, (), print)
     if not over:
         assert export_one(*arguments)["measured"]["file_bytes"] == 50_000
         return
