@@ -159,6 +159,7 @@ class RetrainSettings:
     saturation_jitter: float = 0.0  # distance of the colours from grey, relative
     mixup: float = 0.0  # blend pairs of pictures, parameter of the Beta distribution of the shares, 0 = never
     cutmix: float = 0.0  # paste boxes of one picture into another, likewise; with both, one of them per batch
+    distillation: float = 0.0  # share of the supernet's largest subnet's answers in the targets; the rest is the labels
     inherit: bool = True  # start subnets from the supernet's weights (baselines always start afresh)
     ema_decay: float = 0.998  # of the weights that are validated and exported
     calibration_images: int = 1024  # images that set the final BN statistics
@@ -245,6 +246,7 @@ def validate(config: Config) -> None:
         lambda v: 0 <= v <= 1,
         "give a share from 0 to 1",
         "train.label_weight",
+        "retrain.distillation",
         "data.colour_cue",
         "search.mutation_rate",
     )

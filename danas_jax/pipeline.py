@@ -18,6 +18,7 @@ from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.finalists import Finalist
+from danas_jax.deploy.teacher import largest_subnet
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, run_tables
 from danas_jax.hardware import cost as hardware
@@ -229,12 +230,18 @@ def retrain_phase(state: Run) -> dict:
     training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(finalists(state))
+    config, teacher = state.config, None
+    if config.retrain.distillation:
+        upper = np.array(run.phase_payload(state.folder, "train")["trained_bounds"][1])
+        teacher = largest_subnet(
+            config.space, params, upper, state.num_classes, training, config.retrain.calibration_images, config.seed
+        )
     for i, finalist in enumerate(unique):
         title = f"retrain {i + 1}/{len(unique)} {finalist.name}"
         with Progress(title) as progress:
             log = state.training_log("retrain", finalist.name, progress)
             deploy_finalists.retrain_one(
-                state.folder / "retrain" / finalist.name, finalist, state.config, params, training, validation, log
+                state.folder / "retrain" / finalist.name, finalist, config, params, training, validation, teacher, log
             )
     return {}
 

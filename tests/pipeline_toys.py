@@ -1,5 +1,6 @@
 """A whole job that takes seconds, as a config file, and a process that kills itself at a chosen file."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ WITH_BASELINE = Config(
         **vars(TOY),
         "name": "with_baseline",
         "export": ExportSettings(calibration_images=16, verify_images=2, max_false_alarm_rate=0.4),
+        "retrain": dataclasses.replace(TOY.retrain, distillation=0.5),
         "budgets": (TOY.budgets[0], BY_TABLE),
         "baselines": (Baseline("fixed", resolution_px=16),),
     }

@@ -18,6 +18,7 @@ from danas_jax.config import RetrainSettings
 from danas_jax.data.augment import grey
 from danas_jax.data.batches import training_batch
 from danas_jax.data.dataset import Split
+from danas_jax.deploy.teacher import Teacher
 from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged, failure, healthy
@@ -37,20 +38,23 @@ def fit(
     log: Callable[[dict], None],
     blame: Callable[[str], str],
     first_view: int = 0,
+    teacher: Teacher | None = None,
 ) -> tuple[dict, list[dict]]:
     """(params of the best epoch on the host, one record per epoch) of a training from `start` on native images.
 
     `logits_of(params, views)` of views [B, R, R, C] float32 in 0..255 is differentiated; `judge(params)` gives the
     accuracy to record and the figure that chooses the epoch, the higher the better. Views and order are those of the
-    numbers from `first_view` on. Resumes from `checkpoints`. `log` gets {"epoch", "epochs", "loss",
-    "validation_accuracy" when measured, "images_per_s", "left_s"}.
+    numbers from `first_view` on. A `teacher`'s answers take the share `settings.distillation` of the targets.
+    Resumes from `checkpoints`. `log` gets {"epoch", "epochs", "loss", "validation_accuracy" when measured,
+    "images_per_s", "left_s"}.
     Raises Diverged at the end of an epoch in which the loss, the gradient or the weights were no longer numbers; its
     message is `blame` of what failed.
     """
     steps_per_epoch = max(1, len(training) // settings.batch_size)
     optimiser = make_optimiser(settings, steps_per_epoch * settings.epochs)
     images, labels = jnp.asarray(training.images), jnp.asarray(training.labels)
-    step_program = _step_program(logits_of, data, settings, optimiser, classes)
+    step_program = _step_program(logits_of, data, settings, optimiser, classes, teacher)
+    knowledge = teacher.variables if teacher else {}
     state: dict[str, Any] = {
         **initial_weights(optimiser, start, averaged=True),
         "best": start,
@@ -69,7 +73,7 @@ def fit(
         for i in range(steps_per_epoch):
             rows = np.resize(order[i * settings.batch_size : (i + 1) * settings.batch_size], settings.batch_size)
             step = epoch * steps_per_epoch + i
-            health, weights, loss = step_program(health, weights, images, labels, seed, rows, view, step)
+            health, weights, loss = step_program(health, weights, images, labels, seed, rows, view, step, knowledge)
             losses.append(loss)
         failed = failure(health)
         if failed:
@@ -102,16 +106,25 @@ def fit(
     return jax.device_get(state["best"]), rows
 
 
-def _step_program(logits_of, data, settings, optimiser, classes) -> Callable:
-    """jitted (health, weights, images, labels, seed, rows [B], view, step) -> (health, weights after it, loss)."""
+def _step_program(logits_of, data, settings, optimiser, classes, teacher) -> Callable:
+    """jitted (health, weights, images, labels, seed, rows [B], view, step, the teacher's variables or {}).
+
+    Returns (health, weights after the step, loss).
+    """
 
     def loss_of(params, views, targets):
         return optax.softmax_cross_entropy(logits_of(params, views), targets).mean()
 
     @jax.jit
-    def program(health, weights, images, labels, seed, rows, view, step):
+    def program(health, weights, images, labels, seed, rows, view, step, knowledge):
+        def batch(resolution_px):
+            return training_batch(images, labels, seed, rows, view, resolution_px, classes, settings)
+
         params = weights["params"]
-        views, targets = training_batch(images, labels, seed, rows, view, data.resolution_px, classes, settings)
+        views, targets = batch(data.resolution_px)
+        if teacher:  # the same keys: it sees the same crops, colours and mixtures
+            answers = teacher.probabilities(knowledge, batch(teacher.resolution_px)[0])
+            targets = (1 - settings.distillation) * targets + settings.distillation * answers
         if data.colour == "mono":
             views = grey(views)
         loss, grads = jax.value_and_grad(loss_of)(params, views, targets)

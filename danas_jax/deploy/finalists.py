@@ -20,6 +20,7 @@ from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, write_answers
 from danas_jax.deploy.export import FILES, export, test_answers
 from danas_jax.deploy.retrain import image_views, retrain
+from danas_jax.deploy.teacher import Teacher
 from danas_jax.errors import UserError
 from danas_jax.hardware import lut
 from danas_jax.hardware.cost import cost, latency_shares
@@ -69,6 +70,7 @@ def retrain_one(
     supernet: dict,
     training: Split,
     validation: Split,
+    teacher: Teacher | None,
     log: Callable[[dict], None],
 ) -> None:
     """Retrain into <folder>/{checkpoints, weights.npz, history.json}; nothing to do where history.json exists."""
@@ -82,7 +84,7 @@ def retrain_one(
     checkpoints = Checkpoints(folder / "checkpoints")
     done = retrain(
         finalist.layers, finalist.data, start, config.retrain, training, validation, seed, checkpoints, log,
-        config.search.metric,
+        config.search.metric, teacher,
     )  # fmt: skip
     checkpoints.close()
     run.write_arrays(folder / "weights.npz", {"params": done.params, "stats": done.stats})

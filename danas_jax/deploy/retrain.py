@@ -15,6 +15,7 @@ from danas_jax.data.batches import RETRAIN_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split
 from danas_jax.data.views import deployed_view
 from danas_jax.deploy.epochs import fit
+from danas_jax.deploy.teacher import Teacher
 from danas_jax.layers import LayerSpec
 from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
@@ -43,10 +44,11 @@ def retrain(
     checkpoints: Checkpoints,
     log: Callable[[dict], None] = lambda record: None,
     metric: Metric = "accuracy",
+    teacher: Teacher | None = None,
 ) -> Retrained:
     """Train `layers` from the params `start` on the native images of `training`; resumes from `checkpoints`.
 
-    Of the validated epochs the one with the best `metric` is kept. `log` and Diverged as in epochs.py.
+    Of the validated epochs the one with the best `metric` is kept. `teacher`, `log` and Diverged as in epochs.py.
     """
     network = Network(layers)
     validate = _validator(layers, data, settings, training, validation, seed, metric)
@@ -66,7 +68,7 @@ def retrain(
 
     best, history = fit(
         logits_of, judge, start, data, settings, training, layers[-1].out_shape[2], seed,
-        checkpoints, log, blame,
+        checkpoints, log, blame, teacher=teacher,
     )  # fmt: skip
     stats, accuracy, _ = validate(best)
     return Retrained(best, jax.device_get(stats), accuracy, history)
