@@ -35,7 +35,7 @@ WITH_BASELINE = Config(
         **vars(TOY),
         "name": "with_baseline",
         "export": ExportSettings(calibration_images=16, verify_images=2, max_false_alarm_rate=0.4),
-        "retrain": dataclasses.replace(TOY.retrain, distillation=0.5),
+        "retrain": dataclasses.replace(TOY.retrain, distillation=0.1),
         "budgets": (TOY.budgets[0], BY_TABLE),
         "baselines": (Baseline("fixed", resolution_px=16),),
     }

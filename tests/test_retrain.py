@@ -146,11 +146,11 @@ def test_a_finalist_is_retrained_by_the_metric_of_its_search(tmp_path, monkeypat
     finalist = finalists.Finalist("b", "b", "baseline", layers, data, None, None, None)
 
     def told(*arguments):
-        raise KeyboardInterrupt(arguments[-1])
+        raise KeyboardInterrupt(arguments[-2:])
 
     monkeypatch.setattr(finalists, "retrain", told)
-    with pytest.raises(KeyboardInterrupt, match="f1"):
-        finalists.retrain_one(tmp_path, finalist, config, {}, TRAINING, VALIDATION, lambda record: None)
+    with pytest.raises(KeyboardInterrupt, match=r"\('f1', 'the teacher'\)"):
+        finalists.retrain_one(tmp_path, finalist, config, {}, TRAINING, VALIDATION, "the teacher", lambda record: None)
 
 
 def test_validation_may_be_rarer_but_the_last_epoch_always_counts(tmp_path, monkeypatch):
