@@ -24,7 +24,7 @@ from danas_jax.data.dataset import open_data
 from danas_jax.deploy.finalists import joined
 from danas_jax.supernet.evaluate import subnet_evaluator
 
-FIELDS = ("run", "group", "systems", "images", "accuracy", "train_s")
+FIELDS = ("run", "group", "systems", "images", "accuracy", "supernet_image_views")
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
                     "systems": len(genes),
                     "images": len(judging),
                     "accuracy": round(float(accuracy.mean()), 4),
-                    "train_s": payload["time_s"],
+                    "supernet_image_views": payload["supernet_image_views"],
                 }
                 out.writerow(row)
                 print(row, flush=True)
