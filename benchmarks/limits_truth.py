@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -20,7 +19,6 @@ import numpy as np
 
 from danas_jax import cli
 from danas_jax.config import Limits
-from danas_jax.config_io import load_config
 from danas_jax.metrics import kendall_tau
 from danas_jax.trained import Trained, open_trained
 
@@ -60,8 +58,7 @@ def rows_of(seed: int) -> list[dict]:
             raise SystemExit(code)
         supernet = open_trained(folder)
         budgets = budgets_of(supernet)
-        settings = dataclasses.asdict(load_config("limits_truth").search) | {"population": 8}
-        found = supernet.search([limits for _, limits in budgets], settings)
+        found = supernet.search([limits for _, limits in budgets], {"population": 8})
     space = supernet.space
     widths = [i for i, axis in enumerate(space.axes) if axis.name.endswith("width") and len(axis.values) > 1]
     rows = []

@@ -124,9 +124,14 @@ def _decode(rng: np.random.Generator, shares: np.ndarray) -> np.ndarray:
     return (rng.random((*shares.shape[:-1], 1)) * steps[..., -1:] >= steps).sum(-1)
 
 
+def _cost_names(quick: Quick) -> list[str]:
+    """The objectives that are costs."""
+    return [name for name in quick.objectives if name != "error"]
+
+
 def _aims(problem: Problem, quick: Quick) -> np.ndarray:
     """The costs that each member aims at, float64 [K, objectives without error]: down from the limits, by factors."""
-    names = [name for name in quick.objectives if name != "error"]
+    names = _cost_names(quick)
     if not names:
         return np.empty((MEMBERS, 0))
     ends = [quick.costs(problem.canonical(bound[None]), quick.limits.board) for bound in (problem.lower, problem.upper)]
@@ -163,7 +168,7 @@ def _distribution_step(
     drawn = _decode(rng, np.repeat(shares, SAMPLES, axis=0))
     genes = state.problem.canonical(drawn)
     costs = quick.costs(genes, quick.limits.board)
-    names = [name for name in quick.objectives if name != "error"]
+    names = _cost_names(quick)
     excess = np.maximum(0, quick.violation(costs, quick.limits))
     if names:
         columns = objectives.columns(names, np.ones(len(genes)), costs, quick.limits)
@@ -171,7 +176,7 @@ def _distribution_step(
         excess = excess + np.maximum(0, over).sum(axis=1)
     slope = state.slopes + PENALTY * _given(drawn, excess, shares.shape)
     gradient = shares * (slope - (shares * slope).sum(-1, keepdims=True))
-    step = state.steps * DISTRIBUTION_STEPS + i + 1 - DISTRIBUTION_STEPS  # network steps count from 1 here
+    step = (state.steps - 1) * DISTRIBUTION_STEPS + i + 1  # the network step before it is counted already
     first = 0.9 * state.moments[0] + 0.1 * gradient
     second = 0.99 * state.moments[1] + 0.01 * np.square(gradient)
     change = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.99**step)) + 1e-6)
