@@ -168,6 +168,8 @@ def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
     elsewhere = config.supernet_from or not named or config.run_dir != arguments[0]
     if command == "search" and not elsewhere and (again := reuse.searched_again(config, Path(arguments[0]))):
         config, phases = again, ("train", "search")
+    elif command == "search" and config.supernet_from:
+        phases = ("train", "search")  # which only takes it over
     _quiet()
     folder = run.run_directory(config)
     with run.lock(folder):

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from danas_jax.report.table import budget_text, print_table, search_lines, share
 from danas_jax.search import archive, objectives, tiers
 from danas_jax.space import Bounds, DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
 from danas_jax.trained import Trained
@@ -236,14 +238,24 @@ def retrain_phase(state: Run) -> dict:
         teacher = largest_subnet(
             config.space, params, upper, state.num_classes, training, config.retrain.calibration_images, config.seed
         )
-    for i, finalist in enumerate(unique):
-        title = f"retrain {i + 1}/{len(unique)} {finalist.name}"
-        with Progress(title) as progress:
-            log = state.training_log("retrain", finalist.name, progress)
-            deploy_finalists.retrain_one(
-                state.folder / "retrain" / finalist.name, finalist, config, params, training, validation, teacher, log
-            )
+
+    def work(finalist: Finalist, log: Callable[[dict], None]) -> None:
+        folder = state.folder / "retrain" / finalist.name
+        deploy_finalists.retrain_one(folder, finalist, config, params, training, validation, teacher, log)
+
+    _each(state, "retrain", unique, work)
     return {}
+
+
+def _each(state: Run, phase: str, chosen: list[Finalist], work: Callable[[Finalist, Callable], Any]) -> list:
+    """What `work(finalist, log)` gives of each, in order; several at a time on a CPU, whose cores one cannot fill."""
+
+    def with_progress(numbered: tuple[int, Finalist]) -> Any:
+        number, finalist = numbered
+        with Progress(f"{phase} {number}/{len(chosen)} {finalist.name}") as progress:
+            return work(finalist, state.training_log(phase, finalist.name, progress))
+
+    return list(in_flight(with_progress, enumerate(chosen, 1)))
 
 
 def export_phase(state: Run) -> dict:
@@ -252,13 +264,16 @@ def export_phase(state: Run) -> dict:
     validation = state.load("validation", "export")
     chosen = finalists(state)
     unique = deploy_finalists.each_once(chosen)
-    exported, answers = {}, {}
-    for i, finalist in enumerate(unique):
-        with Progress(f"export {i + 1}/{len(unique)} {finalist.name}") as progress:
-            exported[finalist.name] = deploy_finalists.export_one(
-                state.folder, finalist, state.config, state.latency_tables, training, validation,
-                state.data.class_names, state.training_log("export", finalist.name, progress),
-            )  # fmt: skip
+
+    def work(finalist: Finalist, log: Callable[[dict], None]) -> dict:
+        return deploy_finalists.export_one(
+            state.folder, finalist, state.config, state.latency_tables, training, validation,
+            state.data.class_names, log,
+        )  # fmt: skip
+
+    names = [finalist.name for finalist in unique]
+    exported = dict(zip(names, _each(state, "export", unique, work), strict=True))
+    answers = {}
     test = state.load("test", "test")
     for i, finalist in enumerate(unique):
         with Progress(f"test {i + 1}/{len(unique)} {finalist.name}"):

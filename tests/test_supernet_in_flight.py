@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from danas_jax.supernet.in_flight import in_flight, programs_in_flight
+from danas_jax.supernet.in_flight import go_on, in_flight, programs_in_flight
 
 
 def test_answers_come_in_order_and_run_at_the_same_time():
@@ -41,3 +41,40 @@ def test_whoever_stops_listening_stops_the_work():
     next(answers)
     answers.close()
     assert len(begun) < 20
+
+
+def test_long_work_ends_when_another_fails_and_the_failure_is_what_is_raised():
+    steps = []
+
+    def run(item):
+        if item == 1:
+            raise ValueError("no")
+        for _ in range(1000):
+            go_on()
+            steps.append(item)
+            time.sleep(0.005)
+
+    with pytest.raises(ValueError, match="no"):
+        list(in_flight(run, range(3)))
+    assert len(steps) < 200
+
+
+def test_long_work_ends_when_the_user_stops_it():
+    steps = []
+
+    def run(item):
+        if item == 0:
+            return
+        for _ in range(1000):
+            go_on()
+            steps.append(item)
+            time.sleep(0.005)
+
+    answers = in_flight(run, range(3))
+    next(answers)
+    answers.close()
+    assert 0 < len(steps) < 200
+
+
+def test_work_that_is_not_in_flight_goes_on():
+    go_on()

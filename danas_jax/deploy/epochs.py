@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -22,6 +21,7 @@ from danas_jax.deploy.teacher import Teacher
 from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged, failure, healthy
+from danas_jax.supernet.in_flight import go_on
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
 
 
@@ -52,7 +52,7 @@ def fit(
     """
     steps_per_epoch = max(1, len(training) // settings.batch_size)
     optimiser = make_optimiser(settings, steps_per_epoch * settings.epochs)
-    images, labels = jnp.asarray(training.images), jnp.asarray(training.labels)
+    images, labels = jax.device_put(training.images), jax.device_put(training.labels)  # several trainings share them
     step_program = _step_program(logits_of, data, settings, optimiser, classes, teacher)
     knowledge = teacher.variables if teacher else {}
     state: dict[str, Any] = {
@@ -71,6 +71,7 @@ def fit(
         weights = {name: state[name] for name in ("params", "average", "optimiser")}
         losses = []
         for i in range(steps_per_epoch):
+            go_on()
             rows = np.resize(order[i * settings.batch_size : (i + 1) * settings.batch_size], settings.batch_size)
             step = epoch * steps_per_epoch + i
             health, weights, loss = step_program(health, weights, images, labels, seed, rows, view, step, knowledge)

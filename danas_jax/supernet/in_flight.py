@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from threading import Event
 from typing import TypeVar
 
+from danas_jax.errors import Interrupted
 from danas_jax.supernet import ops
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_GIVEN_UP: ContextVar[Event | None] = ContextVar("given_up", default=None)  # of the `in_flight` that a thread works for
 
 
 def programs_in_flight() -> int:
@@ -24,10 +29,33 @@ def programs_in_flight() -> int:
 def in_flight(run: Callable[[Item], Result], items: Iterable[Item], at_a_time: int | None = None) -> Iterator[Result]:
     """run(item) of each, in order, `at_a_time` (`programs_in_flight`); what has not begun is dropped where one fails.
 
-    `run` waits for its program, and its programs are compiled before: two threads would compile one twice.
+    `run` waits for its program, and its programs are compiled before: two threads would compile one twice. Long work
+    calls `go_on`, so that it ends, too, where another fails or the user stops it.
     """
+    given_up, failures = Event(), []
+
+    def work(item: Item) -> Result:
+        _GIVEN_UP.set(given_up)
+        go_on()
+        try:
+            return run(item)
+        except BaseException as error:
+            failures.append(error)
+            given_up.set()
+            raise
+
     with ThreadPoolExecutor(at_a_time or programs_in_flight()) as pool:
         try:
-            yield from pool.map(run, items)
+            yield from pool.map(work, items)
+        except Interrupted:  # the first to be asked for need not be the first that failed
+            raise failures[0] from None
         finally:
+            given_up.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def go_on() -> None:
+    """Raise Interrupted where the `in_flight` that this thread works for has given up; else, and elsewhere, nothing."""
+    given_up = _GIVEN_UP.get()
+    if given_up is not None and given_up.is_set():
+        raise Interrupted
