@@ -37,7 +37,9 @@ def print_shares(rows: list[dict]) -> None:
     for (network, start, views), mean in sorted(means.items()):
         most = max(v for n, s, v in means if n == network and s == SCRATCH)
         share = (mean - 0.5) / (means[network, SCRATCH, most] - 0.5)
-        print(f"{network} {start} {views:,} views: {mean:.4f} ({len(groups[network, start, views])} seeds), {share:.3f}")
+        print(
+            f"{network} {start} {views:,} views: {mean:.4f} ({len(groups[network, start, views])} seeds), {share:.3f}"
+        )
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ from supernet_toys import SPACE, noise
 
 from danas_jax.config import ExportSettings, RetrainSettings
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy import fold, int8, integer, quantise, ranges
 from danas_jax.deploy.int8 import Attempt, best
+from danas_jax.views.area import deployed_view
 
 SETTINGS = ExportSettings(calibration_images=24, percentile=80.0)  # so low that it costs accuracy
 

@@ -8,9 +8,9 @@ import pytest
 from deploy_exports import CLASSES, change, export
 from PIL import Image
 
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy import integer, predict
 from danas_jax.errors import UserError
+from danas_jax.views.area import deployed_view
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from supernet_toys import BOUNDS, CLASSES, SPACE, noise, random_genes, supernet_
 
 from danas_jax.classification import METRICS
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy import simulate
 from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.integer import integer_forward
@@ -14,6 +13,7 @@ from danas_jax.deploy.quantise import quantise
 from danas_jax.deploy.ranges import min_max_ranges
 from danas_jax.supernet import elastic, evaluate
 from danas_jax.supernet.evaluate import calibration_batches, network_program, subnet_answers
+from danas_jax.views.area import deployed_view
 
 CALIBRATION = noise(64, 24, seed=4)
 GENES = random_genes(6)[[0, 1, 2, 5]]  # both colours, both resolutions

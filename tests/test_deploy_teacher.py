@@ -8,12 +8,12 @@ import pytest
 from supernet_toys import SPACE, easy_split, supernet_params
 
 from danas_jax.config import RetrainSettings
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy import retrain as module
 from danas_jax.deploy.teacher import largest_subnet
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import network_program
 from danas_jax.supernet.network import init_variables
+from danas_jax.views.area import deployed_view
 
 CLASSES = 2
 RECIPE = RetrainSettings(

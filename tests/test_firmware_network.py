@@ -7,7 +7,6 @@ import pytest
 from deploy_nets import int8_network, networks, odd_network
 from firmware_toys import command, exported, need, scenes, write
 
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy.firmware.c_config import Frame
 from danas_jax.deploy.firmware.c_layers import plan_arena
 from danas_jax.deploy.firmware.emulator import answers
@@ -16,6 +15,7 @@ from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.deploy.verify import run_tflm
 from danas_jax.errors import UserError
 from danas_jax.hardware import graph, tflm
+from danas_jax.views.area import deployed_view
 
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 SUBNETS = {str(i): layers for i, layers in enumerate(networks())} | {"odd": odd_network()}

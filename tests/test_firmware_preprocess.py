@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from firmware_toys import WARNINGS, command, exported, need, write
 
-from danas_jax.data.views import area_weights, deployed_view, grey
 from danas_jax.deploy.firmware.c_config import Frame
 from danas_jax.layers import LayerBuilder
+from danas_jax.views.area import area_weights, deployed_view, grey
 
 # network's side and channels, channels of the frame
 CASES = [(32, 1, 3), (48, 3, 3), (33, 1, 1), (7, 3, 3)]

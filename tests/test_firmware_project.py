@@ -9,7 +9,6 @@ from pipeline_toys import TOY
 
 from danas_jax import cli, run
 from danas_jax.config import Board, Limits
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy.firmware import memory
 from danas_jax.deploy.firmware.c_config import Frame
 from danas_jax.deploy.firmware.emulator import answers
@@ -18,6 +17,7 @@ from danas_jax.deploy.firmware.project import tflm_arena_bytes
 from danas_jax.errors import UserError
 from danas_jax.hardware import graph, lut, tflm
 from danas_jax.hardware.layer_key import OVERHEAD, Key, key_of
+from danas_jax.views.area import deployed_view
 
 C, CPP = ["gcc", "-std=c99", *WARNINGS], ["g++", "-std=c++17", *WARNINGS]
 

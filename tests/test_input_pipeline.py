@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from danas_jax.config import Config, Limits, validate
-from danas_jax.data.views import area_weights, deployed_view, grey
 from danas_jax.errors import UserError
 from danas_jax.hardware.cost import cost, fits, needed, smallest_need, space_costs, violation
 from danas_jax.hardware.input_pipeline import (
@@ -17,6 +16,7 @@ from danas_jax.hardware.input_pipeline import (
     pipeline_operations,
 )
 from danas_jax.spaces import quickstart
+from danas_jax.views.area import area_weights, deployed_view, grey
 
 SPACE = quickstart()
 MONO, RGB = 1, 3

@@ -10,7 +10,6 @@ from supernet_toys import SPACE, assert_same_trees, easy_split, noise
 
 from danas_jax.baselines import baseline_layers
 from danas_jax.config import Baseline, Config, RetrainSettings, SearchSettings
-from danas_jax.data.augment import training_views, view_keys
 from danas_jax.deploy import epochs, finalists
 from danas_jax.deploy import retrain as module
 from danas_jax.deploy.retrain import image_views, retrain
@@ -18,6 +17,7 @@ from danas_jax.layers import total_macs, total_params
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged
 from danas_jax.supernet.network import init_variables
+from danas_jax.views.augment import training_views, view_keys
 
 SETTINGS = RetrainSettings(epochs=4, batch_size=8, calibration_images=32)
 TRAINING, VALIDATION = easy_split(32), easy_split(20, seed=1)

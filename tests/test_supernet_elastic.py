@@ -9,11 +9,11 @@ import optax
 import pytest
 from supernet_toys import CLASSES, SPACE, noise, random_genes, random_statistics, supernet_params
 
-from danas_jax.data.views import deployed_view
 from danas_jax.layers import CONV
 from danas_jax.supernet import elastic, ops
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.supernet.train import gradient_program, resolution_envelope
+from danas_jax.views.area import deployed_view
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 GENES = random_genes(12)

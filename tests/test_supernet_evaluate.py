@@ -8,11 +8,11 @@ from supernet_toys import BOUNDS, CLASSES, SPACE, noise, random_genes, supernet_
 
 from danas_jax.classification import METRICS
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import deployed_view
 from danas_jax.errors import UserError
 from danas_jax.supernet import elastic, evaluate
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program, pool_statistics, subnet_evaluator
+from danas_jax.views.area import deployed_view
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 HALF = 0.4

@@ -19,13 +19,13 @@ import optax
 import pytest
 from supernet_toys import noise, random_statistics, supernet_params
 
-from danas_jax.data.views import deployed_view
 from danas_jax.layers import CONV
 from danas_jax.spaces import mobilenetv2_tiny, ofa_proxyless, quickstart
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.supernet.train import gradient_program
+from danas_jax.views.area import deployed_view
 
 pytestmark = pytest.mark.slow
 SPACES = {

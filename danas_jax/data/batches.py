@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import optax
 
-from danas_jax.data.augment import mixed, training_views, view_keys
+from danas_jax.views.augment import mixed, training_views, view_keys
 
 
 class Augmentation(Protocol):

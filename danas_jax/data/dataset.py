@@ -17,8 +17,8 @@ from danas_jax.config import DataSettings
 from danas_jax.data import folder, metadata, synthetic
 from danas_jax.data.folder import Progress
 from danas_jax.data.splits import Items, hold_out, limit_per_class
-from danas_jax.data.views import resize_area
 from danas_jax.errors import UserError
+from danas_jax.views.area import resize_area
 
 PROTOCOL: dict[str, tuple[str, ...]] = {  # phase -> splits it may read
     "train": ("train",),

@@ -14,7 +14,6 @@ import numpy as np
 import optax
 
 from danas_jax.config import RetrainSettings
-from danas_jax.data.augment import grey
 from danas_jax.data.batches import training_batch
 from danas_jax.data.dataset import Split
 from danas_jax.deploy.teacher import Teacher
@@ -23,6 +22,7 @@ from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged, failure, healthy
 from danas_jax.supernet.in_flight import go_on
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
+from danas_jax.views.augment import grey
 
 
 def fit(

@@ -13,7 +13,6 @@ import numpy as np
 from danas_jax.data import metadata
 from danas_jax.data.folder import read_images
 from danas_jax.data.labelled import DEFAULT_SPLIT, Labelled, list_labelled
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import Answers, figures
 from danas_jax.deploy.classifier import Classifier, Normalisation, parse_classifier, read_file, try_foreign
@@ -21,6 +20,7 @@ from danas_jax.deploy.own_pictures import OwnPictures, notes, own_pictures
 from danas_jax.deploy.predict import MANIFEST_NAME, load_export, model_path
 from danas_jax.deploy.tflite_writer import read_metadata
 from danas_jax.errors import UserError
+from danas_jax.views.area import deployed_view
 
 IMAGES_AT_ONCE = 256  # decoded at a time
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from danas_jax import run
 from danas_jax.config import ExportSettings, RetrainSettings
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import Answers, answers_of, answers_path, write_answers
 from danas_jax.deploy.header import c_header
@@ -20,6 +19,7 @@ from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.deploy.verify import run_tflm, verify
 from danas_jax.layers import LayerSpec
 from danas_jax.space import DataConfig
+from danas_jax.views.area import deployed_view
 
 GREY = "(77 R + 150 G + 29 B + 128) >> 8"
 FILES = {"tflite": "model_int8.tflite", "header": "model.h", "manifest": "manifest.json"}

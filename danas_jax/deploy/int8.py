@@ -11,7 +11,6 @@ import numpy as np
 from danas_jax.config import ExportSettings, RetrainSettings
 from danas_jax.data.batches import EXPORT_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.qat import fine_tune
@@ -20,6 +19,7 @@ from danas_jax.deploy.ranges import METHODS, activation_ranges
 from danas_jax.layers import LayerSpec
 from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.views.area import deployed_view
 
 QAT = "qat"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax.data.folder import EXTENSIONS, read_image
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.classifier import parse_classifier, read_file
 from danas_jax.errors import UserError
+from danas_jax.views.area import deployed_view
 
 MODEL_NAME, MANIFEST_NAME, SUMMARY_NAME = "model_int8.tflite", "manifest.json", "summary.json"
 

@@ -13,7 +13,6 @@ from danas_jax.classification import METRICS, Metric
 from danas_jax.config import RetrainSettings
 from danas_jax.data.batches import RETRAIN_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy.epochs import fit
 from danas_jax.deploy.teacher import Teacher
 from danas_jax.layers import LayerSpec
@@ -21,6 +20,7 @@ from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
+from danas_jax.views.area import deployed_view
 
 
 @dataclass(frozen=True)

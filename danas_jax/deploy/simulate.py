@@ -11,7 +11,6 @@ import numpy as np
 from danas_jax.classification import METRICS, Metric
 from danas_jax.data.batches import INT8_SLICE, calibration_rows
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.quantise import quantise
@@ -20,6 +19,7 @@ from danas_jax.space import DataConfig, SearchSpace
 from danas_jax.supernet.elastic import slice_variables
 from danas_jax.supernet.evaluate import Answers
 from danas_jax.supernet.in_flight import in_flight
+from danas_jax.views.area import deployed_view
 
 IMAGES = 512  # of the search slice that are simulated, at 1 to 2 ms of a core each (docs/design.md)
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from danas_jax.data.batches import RETRAIN_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import deployed_view
 from danas_jax.layers import LayerSpec
 from danas_jax.space import SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.evaluate import calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
+from danas_jax.views.area import deployed_view
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Counted where `limits.count_input_pipeline` says that the camera hangs on the board. Images only: audio has no figures
 yet.
 
-The arithmetic is that of the deployed view (data/views.py): area resize from S to R px with C channels, then grey where
+The arithmetic is that of the deployed view (views/area.py): area resize from S to R px with C channels, then grey where
 a colour frame meets a mono network, then pixel - 128 into the input tensor (which is in the arena already). Streamed:
 
 * Memory: the frame, S S C bytes (8 bits a channel, as the accuracy was measured; a frame in RGB565 would be a third

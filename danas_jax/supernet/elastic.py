@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from danas_jax.data.augment import grey
 from danas_jax.layers import CONV, DENSE, INPUT, LayerSpec, with_input_channels
 from danas_jax.space import SearchSpace
 from danas_jax.supernet.network import Masks
+from danas_jax.views.augment import grey
 
 Envelope = tuple[int, ...]  # gene upper bounds; hashable, so that programs are cached by it
 

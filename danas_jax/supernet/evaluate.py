@@ -19,7 +19,6 @@ from jax import lax
 
 from danas_jax.classification import METRICS, Metric
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import resize_area
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
 from danas_jax.space import Bounds, SearchSpace
@@ -27,6 +26,7 @@ from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.network import Network, normalise_pixels
+from danas_jax.views.area import resize_area
 
 BATCH = 64  # images per evaluation batch
 

@@ -14,15 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from danas_jax.data.augment import grey
 from danas_jax.data.dataset import Split
-from danas_jax.data.views import resize_area
 from danas_jax.layers import LayerSpec
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.distil import label_loss
 from danas_jax.supernet.network import Masks, Network, normalise_pixels
 from danas_jax.supernet.plan import resolution_envelope
+from danas_jax.views.area import resize_area
+from danas_jax.views.augment import grey
 
 
 def mixed_masks(space: SearchSpace, shares: jax.Array, layers: tuple[LayerSpec, ...]) -> Masks:

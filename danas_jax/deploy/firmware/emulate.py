@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax import run
-from danas_jax.data.views import deployed_view
 from danas_jax.deploy.firmware import emulator
 from danas_jax.deploy.firmware.c_config import Frame, bench_rows
 from danas_jax.deploy.firmware.c_layers import plan_arena
@@ -16,6 +15,7 @@ from danas_jax.deploy.firmware.project import project
 from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.deploy.verify import VerificationError, run_tflm
 from danas_jax.errors import UserError
+from danas_jax.views.area import deployed_view
 
 IMAGES = 20
 ROOM_BYTES = 2**20  # of the emulated flash for network and code

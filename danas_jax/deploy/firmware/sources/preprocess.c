@@ -1,4 +1,4 @@
-/* The arithmetic is derived in danas_jax/data/views.py: weights sum to 4096 per output pixel and axis; rows are rounded
+/* The arithmetic is derived in danas_jax/views/area.py: weights sum to 4096 per output pixel and axis; rows are rounded
  * to 1/16 grey level, columns to whole ones; every sum stays below 2^24.
  */
 #include "preprocess.h"

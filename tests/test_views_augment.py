@@ -9,8 +9,8 @@ import pytest
 from supernet_toys import noise
 
 from danas_jax.config import TrainSettings
-from danas_jax.data.augment import grey, mixed, training_views, view_keys
 from danas_jax.data.batches import calibration_rows, training_batch
+from danas_jax.views.augment import grey, mixed, training_views, view_keys
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 BATCH, PX = 8, 12

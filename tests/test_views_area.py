@@ -1,9 +1,9 @@
-"""The integer view against a slow reference in pure Python, written from the rule in views.py and not from its code."""
+"""The integer view against a slow reference in pure Python, written from the rule in area.py and not from its code."""
 
 import numpy as np
 import pytest
 
-from danas_jax.data.views import area_weights, deployed_view, grey, resize_area
+from danas_jax.views.area import area_weights, deployed_view, grey, resize_area
 
 SIZES = [(160, 96), (128, 48), (64, 48), (33, 32), (50, 7), (9, 1), (7, 6)]
 

@@ -1,0 +1,121 @@
+"""What a data configuration is: the axes of the data in a search space, and the view of an example that a network reads.
+
+A source hands out raw examples at their highest fidelity (`Split.raw`: uint8 pictures, int16 sound, int16 sensor
+samples). A view turns them into codes, uint8 [N, h, w, c], that a board computes alike, bit for bit; the network's input is
+(code - 128) / 128, the deployed one int8 = code - 128. Two kinds of axes make up a data configuration:
+
+* shape axes (resolution, sample rate, mel bins) change the input's shape: each combination has programs of its own;
+* traced axes (colour, sensor channels) do not: a supernet always reads `channels` input channels, and what a value takes
+  away is taken away inside the program (`blended`). The deployed network reads fewer channels, with the stem that
+  `stem_kernel` makes.
+
+One view is one file in this folder (docs/views.md); jax is imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import jax
+
+Shape = tuple[int, int, int]  # height, width, channels of a network's input
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One gene: its name (`resolution_px`, `s2.width`, `s2.b1.kernel` ...) and its values, cheap to costly."""
+
+    name: str
+    values: tuple[int, ...] | tuple[str, ...]
+
+
+class Augmentation(Protocol):
+    """The fields of TrainSettings and RetrainSettings that a training view depends on; each view uses its own."""
+
+    @property
+    def crop_area_min(self) -> float: ...
+    @property
+    def colour_jitter(self) -> float: ...
+    @property
+    def saturation_jitter(self) -> float: ...
+    @property
+    def time_shift(self) -> float: ...
+    @property
+    def gain_jitter(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
+
+
+class DataConfig(ABC):
+    """What one network sees: a frozen dataclass with a field per axis of its view, of the axis's name."""
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """For people: `48 px mono`."""
+
+
+class View(ABC):
+    """A frozen dataclass: the values of each axis, and what is the same for all. Refuses bad values with UserError."""
+
+    kind: ClassVar[str]  # "image": how config.json names it
+    config: ClassVar[type[DataConfig]]
+
+    @property
+    @abstractmethod
+    def shape_axes(self) -> tuple[Axis, ...]:
+        """Axes that change the input's shape, the first genes of a space."""
+
+    @property
+    @abstractmethod
+    def traced_axes(self) -> tuple[Axis, ...]:
+        """Axes that do not; the genes after those."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Input channels of a supernet: those of the costliest traced values."""
+
+    @abstractmethod
+    def shape(self, data: Any) -> Shape:
+        """The deployed network's input."""
+
+    @abstractmethod
+    def codes(self, raw: np.ndarray, data: Any) -> np.ndarray:
+        """Raw examples [N, ...] -> uint8 [N, h, w, `channels`] at the shape of `data`, its traced axes left alone."""
+
+    @abstractmethod
+    def selected(self, codes: np.ndarray, data: Any) -> np.ndarray:
+        """`codes` -> uint8 [N, h, w, c] as the board sees them: what the traced values take away is gone."""
+
+    def deployed(self, raw: np.ndarray, data: Any) -> np.ndarray:
+        """Raw examples [N, ...] -> uint8 [N, h, w, c] of `shape(data)`: what the board sees."""
+        return self.selected(self.codes(raw, data), data)
+
+    @abstractmethod
+    def training(self, keys: jax.Array, raw: jax.Array, data: Any, settings: Augmentation) -> jax.Array:
+        """Augmented raw examples [B, ...] -> float32 codes [B, h, w, `channels`] in 0..255; traced.
+
+        A function of (keys [B], raw, shape of `data`, settings); the same keys at another shape show the same example.
+        """
+
+    @abstractmethod
+    def blended(self, codes: jax.Array, shares: Mapping[str, jax.Array]) -> jax.Array:
+        """Float codes [B, h, w, `channels`] under shares [V] of each traced axis's values, by its name; traced.
+
+        One-hot shares give exactly what `selected` gives, in `channels` channels.
+        """
+
+    @abstractmethod
+    def stem_kernel(self, kernel: Any, data: Any) -> Any:
+        """A supernet stem's kernel [k, k, `channels`, out] -> the deployed one's [k, k, c, out], with equal answers."""
+
+    def data(self, **values: int | str) -> DataConfig:
+        """The configuration with these values of the axes."""
+        return self.config(**values)
