@@ -1,15 +1,15 @@
-"""What a data configuration is: the axes of the data in a search space, and the view of an example that a network reads.
+"""What a data configuration is: the axes of the data in a search space, and the view that a network reads.
 
 A source hands out raw examples at their highest fidelity (`Split.raw`: uint8 pictures, int16 sound, int16 sensor
-samples). A view turns them into codes, uint8 [N, h, w, c], that a board computes alike, bit for bit; the network's input is
-(code - 128) / 128, the deployed one int8 = code - 128. Two kinds of axes make up a data configuration:
+samples). A view turns them into codes, uint8 [N, h, w, c], which a board computes alike, bit for bit. The network's
+input is (code - 128) / 128, the deployed one int8 = code - 128. Two kinds of axes make up a data configuration:
 
 * shape axes (resolution, sample rate, mel bins) change the input's shape: each combination has programs of its own;
-* traced axes (colour, sensor channels) do not: a supernet always reads `channels` input channels, and what a value takes
-  away is taken away inside the program (`blended`). The deployed network reads fewer channels, with the stem that
-  `stem_kernel` makes.
+* traced axes (colour, sensor channels) do not: a supernet always reads `channels` input channels, and what a value
+  takes away is taken away inside the program (`blended`). The deployed network reads fewer channels, with the stem
+  that `stem_kernel` makes.
 
-One view is one file in this folder (docs/views.md); jax is imported inside the functions that need it.
+One view is one file in this folder; jax is imported inside the functions that need it.
 """
 
 from __future__ import annotations
