@@ -49,14 +49,14 @@ def main() -> None:
     for resolution in range(lower[0], upper[0] + 1):
         genes = rng.integers(lower, upper + 1, (options.random, len(lower)))
         genes[:, space.index["resolution_px"]] = resolution
-        groups[f"random, {space.resolutions_px[resolution]} px"] = genes
+        groups[f"random, {space.view.resolutions_px[resolution]} px"] = genes
     chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
     with options.out.open("w", newline="") as file:
         out = csv.DictWriter(file, FIELDS, lineterminator="\n")
         out.writeheader()
         for folder, payload in zip(options.runs, payloads, strict=True):
             evaluate = subnet_evaluator(
-                space, run.read_arrays(folder / reuse.WEIGHTS), (lower, upper), training.images[chosen], judging, 1.0,
+                space, run.read_arrays(folder / reuse.WEIGHTS), (lower, upper), training.raw[chosen], judging, 1.0,
                 len(data.class_names), config.seed,
             )  # fmt: skip
             for group, genes in groups.items():

@@ -76,14 +76,14 @@ def main() -> None:
         options.out.write_text(",".join(FIELDS) + "\n")
     chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), settings.calibration_images)
     evaluate = subnet_evaluator(
-        space, run.read_arrays(options.run / reuse.WEIGHTS), (lower, upper), training.images[chosen], judging, 1.0,
+        space, run.read_arrays(options.run / reuse.WEIGHTS), (lower, upper), training.raw[chosen], judging, 1.0,
         classes, config.seed,
     )  # fmt: skip
     for name, genes in systems.items():
         if (options.run.name, name, options.views) in done:
             continue
         genes = space.canonical(genes)
-        layers, system = space.layers(genes, classes), space.decode(genes)[0]
+        layers, system = space.layers(genes, classes), space.input(genes)
         checkpoints = Checkpoints(options.run / "alone" / f"{name}_{options.views}")
         start, _ = init_variables(layers, config.seed)
         alone = retrain(
@@ -97,8 +97,7 @@ def main() -> None:
             "run": options.run.name,
             "subnet": name,
             "views": options.views,
-            "resolution_px": system.resolution_px,
-            "colour": system.colour,
+            **system.values,
             "macs": figures["macs"],
             "params": figures["params"],
             "image_views": image_views(recipe, len(training)),

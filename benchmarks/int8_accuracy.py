@@ -1,11 +1,15 @@
 """What int8 costs in accuracy: the float network, every calibration and fine-tuning, on a run's validation pictures.
 
-Per network of a finished run (finalists and baselines, as retrained) and seed (of the calibration pictures and of the
+Per network of a run (finalists and baselines, as retrained) and seed (of the calibration pictures and of the
 fine-tuning's batches): int8 accuracy on validation minus float's in percentage points. `ptq` is the calibration that
 the export would choose, `qat` the fine-tuned network, `exported` the better of both. Several runs, say of other seeds,
 go into the same table. Finished rows are skipped and a fine-tuning resumes, so the same command goes on.
 
     python benchmarks/int8_accuracy.py RUN [RUN ...] --out benchmarks/results/int8_accuracy.csv
+
+With --weights the networks are those that benchmarks/retraining.py made, one per seed:
+
+    python benchmarks/int8_accuracy.py RUN --weights "retraining/{start}_18/seed{seed}"
 
 The export chooses on the same pictures, as its early choice does, so these figures are a little too good: of four
 networks the best, and of the epochs the best.
@@ -76,6 +80,7 @@ def main() -> None:
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="a run whose finalists are retrained")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--qat-epochs", type=int, default=4)
+    parser.add_argument("--weights", default="retrain", help="folder in RUN; {start} = inherited, or scratch if fixed")
     parser.add_argument("--qat-learning-rate", type=float, help="the run's export.qat_learning_rate, unless given")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/int8_accuracy.csv"))
     options = parser.parse_args()
@@ -93,13 +98,14 @@ def main() -> None:
         training = joined(data.load("train", "export"), data.load("search", "export"))
         validation = data.load("validation", "export")
         for finalist in each_once(pipeline.finalists(pipeline.Run(config, folder, data, bounds, {}))):
-            weights = run.read_arrays(folder / "retrain" / finalist.name / "weights.npz")
             for seed in options.seeds:
+                start = "inherited" if finalist.kind == "candidate" and config.retrain.inherit else "scratch"
+                trained = folder / options.weights.format(start=start, seed=seed) / finalist.name
                 row = {
                     "run": folder.name,
                     "network": finalist.name,
                     "kind": finalist.kind,
-                    **dataclasses.asdict(finalist.data),
+                    **finalist.source.values,
                     "seed": seed,
                     "images": len(validation),
                     "qat_epochs": options.qat_epochs,
@@ -107,9 +113,10 @@ def main() -> None:
                 }
                 if any(all(done[name] == str(value) for name, value in row.items()) for done in rows):
                     continue
+                weights = run.read_arrays(trained / "weights.npz")
                 saved = folder / "int8_accuracy" / finalist.name / f"{seed}_{options.qat_epochs}_{rate}"
                 *_, found = int8_network(
-                    finalist.layers, finalist.data, weights["params"], weights["stats"], settings, config.retrain,
+                    finalist.layers, finalist.source, weights["params"], weights["stats"], settings, config.retrain,
                     training, validation, seed, saved,
                     lambda event, name=finalist.name, seed=seed: print(name, seed, event, flush=True),
                 )  # fmt: skip

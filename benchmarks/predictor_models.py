@@ -8,17 +8,17 @@ Prints Kendall's tau and the mean absolute error, with all of the other folds to
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from danas_jax.config_io import read_config
 from danas_jax.hardware import population
 from danas_jax.metrics import kendall_tau
 from danas_jax.search import predictor
-from danas_jax.space import SearchSpace, Stage
+from danas_jax.space import SearchSpace
 
 FOLDS, FEW, CLASSES = 5, 60, 2
 PENALTIES = np.geomspace(1e-4, 10, 11)
@@ -28,13 +28,11 @@ Fit = Callable[[np.ndarray, np.ndarray], Predict]  # (features [N, F], accuracy 
 
 def load(folder: Path) -> tuple[SearchSpace, np.ndarray, np.ndarray]:
     """Space, genes [N, G] and half-slice accuracies [N] of a run or a copy of its results."""
-    read = json.loads((folder / "config.json").read_text())["space"]
-    fixed = {k: tuple(v) if isinstance(v, list) else v for k, v in read.items() if k != "stages"}
-    stages = tuple(Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in read["stages"])
     csv_path = next(p for p in (folder / "evaluations.csv", folder / "search/evaluations.csv") if p.exists())
     rows = list(csv.DictReader(csv_path.read_text().splitlines()))
     genes = np.array([row["genes"].split() for row in rows], dtype=np.int64)
-    return SearchSpace(**fixed, stages=stages), genes, np.array([float(row["accuracy_half"]) for row in rows])
+    space = read_config(folder / "config.json").space
+    return space, genes, np.array([float(row["accuracy_half"]) for row in rows])
 
 
 def features(space: SearchSpace, genes: np.ndarray, kinds: str) -> np.ndarray:

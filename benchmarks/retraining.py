@@ -72,7 +72,7 @@ def main() -> None:
             "run": options.run.name,
             "network": finalist.name,
             "kind": finalist.kind,
-            **dataclasses.asdict(finalist.data),
+            **finalist.source.values,
             "start": start,
             "epochs": epochs,
             "image_views": history["image_views"],

@@ -9,6 +9,7 @@ benchmarks/data_truth.py runs this over seeds and details.
 
 from danas_jax.config import Config, DataSettings, Limits, RetrainSettings, SearchSettings, TrainSettings
 from danas_jax.space import SearchSpace, Stage
+from danas_jax.views.image import ImageView
 
 
 def get_config() -> Config:
@@ -21,8 +22,7 @@ def get_config() -> Config:
         data=DataSettings(source="synthetic", train_images=2500, detail_px=4, colour_cue=0.0),
         space=SearchSpace(
             name="known_truth",
-            resolutions_px=(40, 48, 64, 96),
-            colours=("mono", "rgb"),
+            view=ImageView((40, 48, 64, 96), ("mono", "rgb")),
             stem_widths=(8,),
             stages=(
                 Stage(widths=(8, 12), depths=(1,), stride=2, expansions=(3,), kernels=(3,)),

@@ -12,6 +12,7 @@ import dataclasses
 from danas_jax.config import Config, Limits
 from danas_jax.config_io import load_config
 from danas_jax.space import SearchSpace, Stage
+from danas_jax.views.image import ImageView
 
 
 def get_config() -> Config:
@@ -23,8 +24,7 @@ def get_config() -> Config:
         data=dataclasses.replace(known.data, detail_px=4, colour_cue=0.5),
         space=SearchSpace(
             name="limits_truth",
-            resolutions_px=(40, 48, 64, 96),
-            colours=("mono", "rgb"),
+            view=ImageView((40, 48, 64, 96), ("mono", "rgb")),
             stem_widths=(4, 8, 16),
             stages=(
                 Stage(widths=(4, 8, 16), depths=(1,), stride=2, expansions=(2, 3), kernels=(3,)),

@@ -12,6 +12,7 @@ from danas_jax.config import Config
 from danas_jax.config_io import load_config
 from danas_jax.hardware import boards
 from danas_jax.space import Stage
+from danas_jax.views.image import ImageView
 
 BOARDS = (
     *("stm32l010rb", "stm32l412kb", "nano33ble", "stm32f412", "rp2040"),
@@ -28,7 +29,7 @@ def get_config() -> Config:
         space=dataclasses.replace(
             photos.space,
             name="person_boards",
-            resolutions_px=(32, 48, 64, 80, 96),
+            view=ImageView((32, 48, 64, 80, 96)),
             stages=(
                 Stage(widths=(8,), depths=(1,), stride=1, expansions=(1,), kernels=(3,)),
                 Stage(widths=(8, 12, 16), depths=(1, 2), stride=2, expansions=(2, 3, 4), kernels=(3,)),

@@ -15,6 +15,7 @@ import dataclasses
 from danas_jax.config import Baseline, Config, DataSettings, Limits, RetrainSettings, SearchSettings, TrainSettings
 from danas_jax.space import SearchSpace, Stage
 from danas_jax.spaces import mobilenetv2_tiny
+from danas_jax.views.image import ImageData
 
 
 def photo_space() -> SearchSpace:
@@ -46,5 +47,5 @@ def get_config() -> Config:
             epochs=18, weight_decay=0.05, crop_area_min=0.5, calibration_images=512, validate_every_epochs=3
         ),
         budgets=tuple(Limits(sram_bytes=kilobytes * 1024, flash_bytes=1024 * 1024) for kilobytes in (64, 128, 256)),
-        baselines=(Baseline(name="mobilenet_v1_025_96_rgb", resolution_px=96, colour="rgb", width_multiplier=0.25),),
+        baselines=(Baseline("mobilenet_v1_025_96_rgb", data=ImageData(96, "rgb"), width_multiplier=0.25),),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from danas_jax.config import Baseline
 from danas_jax.layers import LayerBuilder, LayerSpec
-from danas_jax.space import CHANNELS
+from danas_jax.views.base import View
 
 # MobileNetV1 (Howard et al. 2017, arXiv 1704.04861, table 1): (output channels, stride) after the 32-channel stem.
 _MOBILENET_V1 = (
@@ -26,7 +26,6 @@ def _mobilenet_v1(net: LayerBuilder, multiplier: float, num_classes: int) -> tup
 _NETWORKS = {"mobilenet_v1": _mobilenet_v1}
 
 
-def baseline_layers(baseline: Baseline, num_classes: int) -> tuple[LayerSpec, ...]:
+def baseline_layers(baseline: Baseline, view: View, num_classes: int) -> tuple[LayerSpec, ...]:
     """The network of a baseline, as it is trained, costed and exported."""
-    shape = (baseline.resolution_px, baseline.resolution_px, CHANNELS[baseline.colour])
-    return _NETWORKS[baseline.network](LayerBuilder(shape), baseline.width_multiplier, num_classes)
+    return _NETWORKS[baseline.network](LayerBuilder(view.shape(baseline.data)), baseline.width_multiplier, num_classes)

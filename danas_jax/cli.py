@@ -146,7 +146,8 @@ def _command(arguments: list[str]) -> int:
 
 def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
     from danas_jax import overrides, reuse, run
-    from danas_jax.config import Config, validate
+    from danas_jax.config import Config
+    from danas_jax.config_checks import validate
     from danas_jax.config_io import load_config
 
     firmware = None

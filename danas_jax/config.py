@@ -1,19 +1,19 @@
 """Config: frozen dataclasses, one per phase. Every field is a flag: `--search.population 128`.
 
-Units end a field's name; 1 kB = 1,024 B; fields are always bytes. `validate` reports all problems at once.
+Units end a field's name; 1 kB = 1,024 B; fields are always bytes. config_checks.py says what values may be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, Literal
+from typing import Literal
 
 from danas_jax.classification import Metric
-from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
 from danas_jax.spaces import quickstart
+from danas_jax.views.base import Axis, DataConfig
+from danas_jax.views.image import ImageData, ImageView
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,15 @@ class DataSettings:
     colour_cue: float = 0.0  # synthetic: share of the label that only colour tells, 0 to 1
 
 
-ELASTIC = ("resolution", "colour", "kernel", "depth", "expansion", "width")  # the kinds of axes of a space
+def kind_of(axis: Axis) -> str:
+    """What an axis is called in `TrainStage.elastic`: `kernel` for `s2.b1.kernel`, `resolution` for `resolution_px`."""
+    last = axis.name.rsplit(".")[-1]
+    return re.sub("_(px|hz|s|ms)$", "", last)
+
+
+def elastic_kinds(space: SearchSpace) -> tuple[str, ...]:
+    """The kinds of axes of a space."""
+    return tuple(dict.fromkeys(map(kind_of, space.axes)))
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class TrainStage:
     """A row of progressive training: what is elastic up to a share of the steps; the other axes stay largest."""
 
     until_fraction: float  # share of all steps at which this row ends, the next one begins
-    elastic: tuple[str, ...] = ()  # out of ELASTIC
+    elastic: tuple[str, ...] = ()  # kinds of axes: resolution, colour, kernel, depth, expansion, width, ...
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,9 @@ class TrainSettings:
     crop_area_min: float = 0.35  # random resized crop: smallest area share
     colour_jitter: float = 0.2  # brightness and contrast, relative
     saturation_jitter: float = 0.0  # distance of the colours from grey, relative
+    time_shift: float = 0.1  # sound and series: moved to and fro by at most this share of their length
+    gain_jitter: float = 0.2  # sound and series: amplitude, relative
+    noise: float = 0.0  # sound and series: white noise, at most this share of full scale (standard deviation)
     mixup: float = 0.0  # blend pairs of pictures: parameter of the Beta distribution of the shares, 0 = never
     cutmix: float = 0.0  # paste boxes of one picture into another, likewise; with both, one of them per batch
     calibration_images: int = 256  # images that set a subnet's BN statistics
@@ -157,6 +168,9 @@ class RetrainSettings:
     crop_area_min: float = 0.35  # random resized crop: smallest area share
     colour_jitter: float = 0.2  # brightness and contrast, relative
     saturation_jitter: float = 0.0  # distance of the colours from grey, relative
+    time_shift: float = 0.1  # sound and series: moved to and fro by at most this share of their length
+    gain_jitter: float = 0.2  # sound and series: amplitude, relative
+    noise: float = 0.0  # sound and series: white noise, at most this share of full scale (standard deviation)
     mixup: float = 0.0  # blend pairs of pictures, parameter of the Beta distribution of the shares, 0 = never
     cutmix: float = 0.0  # paste boxes of one picture into another, likewise; with both, one of them per batch
     distillation: float = 0.0  # share of the supernet's largest subnet's answers in the targets; the rest is the labels
@@ -186,8 +200,7 @@ class Baseline:
 
     name: str  # folder name under retrain/ and export/
     network: Literal["mobilenet_v1"] = "mobilenet_v1"  # see danas_jax/baselines.py
-    resolution_px: int = 96  # input size [px]
-    colour: Literal["mono", "rgb"] = "rgb"  # input colour
+    data: DataConfig = field(default_factory=lambda: ImageData(96, "rgb"))  # of the view's kind
     width_multiplier: float = 0.25  # of the published channel widths
 
 
@@ -212,101 +225,8 @@ class Config:
 
 
 def native_resolution_px(config: Config) -> int:
-    """Side at which pictures are decoded: the highest in use, or what the data settings ask for [px]."""
-    used = *config.space.resolutions_px, *(baseline.resolution_px for baseline in config.baselines)
-    return max(*used, config.data.native_resolution_px)
-
-
-def validate(config: Config) -> None:
-    """Raise one UserError that lists every problem: field, value and what would be right."""
-    problems: list[str] = []
-
-    def need(ok: Callable[[Any], bool], right: str, *names: str) -> None:
-        for name in names:
-            value = attrgetter(name)(config)
-            if not ok(value):
-                problems.append(f"{name} = {value!r}: {right}")
-
-    def both(*keys: str) -> list[str]:
-        return [f"{section}.{key}" for section in ("train", "retrain") for key in keys]
-
-    need(lambda v: v >= 1, "give 1 or more", *both("epochs", "batch_size", "calibration_images"))
-    need(lambda v: v >= 1, "give 1 or more", "search.population", "search.rerank")
-    need(lambda v: v >= 1, "give 1 or more", "search.finalists_per_budget", "retrain.validate_every_epochs")
-    need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
-    need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "search.screen", "seed")
-    need(lambda v: v >= 0, "give 0 or more", "search.gradient_steps", "export.qat_epochs")
-    need(lambda v: v >= 2, "give 2 or more", "search.gradient_batch")
-    need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
-    need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
-    need(lambda v: v > 0, "give a positive number", "export.qat_learning_rate", *both("learning_rate", "gradient_clip"))
-    need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("warmup_fraction", "label_smoothing", "ema_decay"))
-    need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("colour_jitter"))
-    need(
-        lambda v: 0 <= v <= 1,
-        "give a share from 0 to 1",
-        "train.label_weight",
-        "retrain.distillation",
-        "data.colour_cue",
-        "search.mutation_rate",
-    )
-    need(lambda v: 0 <= v <= 1, "give a share from 0 to 1", *both("saturation_jitter"))
-    need(lambda v: 0 < v <= 1, "give a share in (0, 1]", "search.evaluation_fraction", *both("crop_area_min"))
-    need(lambda v: 50 < v <= 100, "give a percentage above 50, up to 100", "export.percentile")
-    need(lambda v: 0 < v < 1, "give a share between 0 and 1", "data.search_fraction")
-    need(lambda v: 0 < v < 0.5, "give a share below 0.5", "data.validation_fraction", "data.test_fraction")
-    for section in ("train", "retrain"):
-        settings = getattr(config, section)
-        if settings.batch_size == 1 and (settings.mixup or settings.cutmix):
-            problems.append(f"{section}.batch_size = 1: mixup and cutmix need 2 or more")
-    problems += _stage_problems(config.train.stages)
-    if config.data.source == "folder":
-        need(bool, "name the folder of pictures: --data.path DIR", "data.path")
-    else:
-        need(lambda v: not v, "synthetic scenes have no metadata.csv, leave it out", "data.slice_fields")
-    need(lambda v: v is None or 0 <= v < 1, "give 0 up to below 1, or leave it out", "export.max_false_alarm_rate")
-    if not config.budgets:
-        problems.append("budgets is empty: give at least one, e.g. --limits.sram-bytes 65536")
-    for i, limits in enumerate(config.budgets):
-        for key in ("sram_bytes", "flash_bytes", "macs", "latency_ms", "energy_mj"):
-            value = getattr(limits, key)
-            if value is not None and value <= 0:
-                problems.append(f"budgets[{i}].{key} = {value}: give a positive number or leave it out")
-        problems += [f"budgets[{i}].{text}" for text in _camera_problems(limits, config.space)]
-    known = {"error", "sram", "flash", "macs", "latency", "energy"}
-    if not set(config.search.objectives) <= known or "error" not in config.search.objectives:
-        problems.append(f"search.objectives = {config.search.objectives}: choose from {sorted(known)}, with error")
-    names = [baseline.name for baseline in config.baselines]
-    if len(set(names)) != len(names) or any(not n or "/" in n for n in names):
-        problems.append(f"baselines: names {names} must be different, not empty and without '/'")
-    if problems:
-        raise UserError("\n".join(problems))
-
-
-def _stage_problems(stages: tuple[TrainStage, ...]) -> list[str]:
-    """What is wrong with the rows of progressive training."""
-    problems = []
-    before, last = set(), 0.0
-    for i, stage in enumerate(stages):
-        name, elastic = f"train.stages[{i}]", set(stage.elastic)
-        if not last < stage.until_fraction <= 1:
-            problems.append(f"{name}.until_fraction = {stage.until_fraction}: give a share in ({last}, 1]")
-        if not elastic <= set(ELASTIC) or len(elastic) != len(stage.elastic):
-            problems.append(f"{name}.elastic = {stage.elastic}: choose each once from {ELASTIC}")
-        elif not before <= elastic:
-            problems.append(f"{name}.elastic = {stage.elastic}: keep what was elastic before: {sorted(before)}")
-        elif stage.until_fraction == 1 and elastic != set(ELASTIC):
-            problems.append(f"{name}.until_fraction = 1: end below 1, or {set(ELASTIC) - elastic} is never trained")
-        before, last = elastic, stage.until_fraction
-    return problems
-
-
-def _camera_problems(limits: Limits, space: SearchSpace) -> list[str]:
-    """What is wrong with the input pipeline of a budget."""
-    if limits.count_input_pipeline:
-        largest_px = max(space.resolutions_px)
-        if limits.camera_px < largest_px:  # the resize only shrinks
-            return [f"camera_px = {limits.camera_px}: give at least the space's highest resolution, {largest_px}"]
-    elif limits.camera_px or limits.camera_grey:
-        return ["count_input_pipeline = False: set it too, or leave camera_px and camera_grey out"]
-    return []
+    """Side at which pictures are decoded: the highest in use, or what the data settings ask for; 0 for others [px]."""
+    if not isinstance(config.space.view, ImageView):
+        return 0
+    fixed = (baseline.data.resolution_px for baseline in config.baselines if isinstance(baseline.data, ImageData))
+    return max(*config.space.view.resolutions_px, *fixed, config.data.native_resolution_px)

@@ -12,8 +12,12 @@ import types
 import typing
 from pathlib import Path
 
-from danas_jax.config import Config
+from danas_jax import views
+from danas_jax.config import Baseline, Config
 from danas_jax.errors import UserError
+from danas_jax.space import SearchSpace
+from danas_jax.views.base import DataConfig, View
+from danas_jax.views.image import ImageView
 
 _MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
@@ -153,7 +157,40 @@ def _matches(value: object, hint: object) -> bool:
     return isinstance(hint, type) and type(value) is hint
 
 
+_KIND = "kind"  # the key that tells which class an object of an abstract one is
+
+
+def _class_of(obj: typing.Any, hint: typing.Any, name: str) -> type:
+    """Which class an object is of where the field has an abstract one: views say it, data configurations show it."""
+    if not isinstance(obj, dict):
+        raise _wrong(name, obj, _describe(hint))
+    if hint is View:
+        if obj.get(_KIND) not in views.kinds():
+            raise _wrong(_name(name, _KIND), obj.get(_KIND), f"one of {', '.join(views.kinds())}")
+        return views.kinds()[obj[_KIND]]
+    for kind in views.kinds().values():
+        if {field.name for field in dataclasses.fields(kind.config)} == set(obj):  # ty: ignore[invalid-argument-type]
+            return kind.config
+    raise _wrong(name, obj, "the values of a view's axes")
+
+
+def _as_now(obj: dict, hint: typing.Any) -> dict:
+    """Objects of an earlier danas, which knew pictures only, as they are now."""
+    if hint is SearchSpace and "resolutions_px" in obj:
+        obj = {**obj, "view": {_KIND: ImageView.kind, **{k: obj[k] for k in ("resolutions_px", "colours") if k in obj}}}
+        return {k: v for k, v in obj.items() if k not in ("resolutions_px", "colours")}
+    if hint is Baseline and "resolution_px" in obj:
+        obj = {**obj, "data": {k: obj[k] for k in ("resolution_px", "colour") if k in obj}}
+        return {k: v for k, v in obj.items() if k not in ("resolution_px", "colour")}
+    return obj
+
+
 def _dump(value: object, hint: typing.Any, name: str) -> typing.Any:
+    if hint in (View, DataConfig):
+        if not isinstance(value, hint):
+            raise _wrong(name, value, _describe(hint))
+        found = _dump(value, type(value), name)
+        return {_KIND: value.kind, **found} if isinstance(value, View) else found
     if dataclasses.is_dataclass(hint):
         if type(value) is not hint:
             raise _wrong(name, value, _describe(hint))
@@ -179,9 +216,13 @@ def _items(values: typing.Sequence, hint: object, name: str) -> list[tuple[objec
 
 
 def _load(value: typing.Any, hint: typing.Any, name: str) -> typing.Any:
+    if hint in (View, DataConfig):
+        found = _class_of(value, hint, name)
+        return _load({k: v for k, v in value.items() if k != _KIND}, found, name)
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise _wrong(name, value, _describe(hint))
+        value = _as_now(value, hint)
         known = [f.name for f in dataclasses.fields(hint)]
         for key in value:
             if key not in known:

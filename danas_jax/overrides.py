@@ -11,7 +11,7 @@ import typing
 from typing import Annotated
 
 from tyro import cli as parse
-from tyro.conf import FlagCreatePairsOff, Suppress, UseAppendAction
+from tyro.conf import FlagCreatePairsOff, Suppress, UseAppendAction, arg
 
 from danas_jax import config_io
 from danas_jax.config import Baseline, Board, Config, LatencyTable, Limits, native_resolution_px
@@ -19,6 +19,7 @@ from danas_jax.errors import UserError
 from danas_jax.hardware import run_tables
 from danas_jax.hardware.boards import board, limits_of, own_boards, remember
 from danas_jax.space import SearchSpace, Stage
+from danas_jax.views.base import View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +27,7 @@ class SpaceFlags(SearchSpace):
     """What is searched; an axis with one value is switched off. Stages are set in the config file."""
 
     name: str  # name of the space
-    resolutions_px: tuple[int, ...]  # input sizes, ascending [px]
-    colours: tuple[str, ...]  # input colours: mono, rgb or both
+    view: Annotated[View, arg(name="")]
     stem_widths: tuple[int, ...]  # channels of the first convolution, ascending
     stages: Annotated[tuple[Stage, ...], Suppress]
     head_widths: tuple[int, ...]  # channels of the last convolution, ascending
@@ -154,22 +154,23 @@ def smoke(config: Config) -> Config:
         replace(s, widths=s.widths[:2], depths=s.depths[:1], expansions=s.expansions[:2], kernels=s.kernels[:1])
         for s in config.space.stages[:3]  # most of a tiny run is compilation, and that grows with the layers
     )
+    space = replace(
+        config.space,
+        view=config.space.view.smallest(),
+        stem_widths=config.space.stem_widths[:1],
+        stages=stages,
+        head_widths=config.space.head_widths[:1],
+    )
     return replace(
         config,
         name=config.name if config.name.endswith("-smoke") else f"{config.name}-smoke",
         data=replace(config.data, train_images=96, validation_images=32, test_images=32, limit_per_class=64),
-        space=replace(
-            config.space,
-            resolutions_px=config.space.resolutions_px[:1],
-            stem_widths=config.space.stem_widths[:1],
-            stages=stages,
-            head_widths=config.space.head_widths[:1],
-        ),
+        space=space,
         train=replace(config.train, epochs=1, batch_size=16, random_subnets=1, calibration_images=16),
         search=replace(config.search, population=4, generations=1, rerank=2),
         retrain=replace(config.retrain, epochs=1, batch_size=16, calibration_images=16),
         export=replace(
             config.export, calibration_images=16, verify_images=2, qat_epochs=min(config.export.qat_epochs, 1)
         ),
-        baselines=tuple(replace(b, resolution_px=min(b.resolution_px, 32)) for b in config.baselines),
+        baselines=tuple(replace(b, data=space.data(space.max_genes)) for b in config.baselines),
     )

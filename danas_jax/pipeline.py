@@ -26,12 +26,13 @@ from danas_jax.hardware import cost as hardware
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table, search_lines, share
 from danas_jax.search import archive, objectives, tiers
-from danas_jax.space import Bounds, DataConfig
+from danas_jax.space import Bounds
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
 from danas_jax.trained import Trained
+from danas_jax.views.base import NetworkInput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,14 +216,12 @@ def finalists(state: Run) -> list[Finalist]:
             genes = np.array(candidate.genes)
             layers = config.space.layers(genes, state.num_classes)
             result.append(
-                Finalist(
-                    name, name, "candidate", layers, config.space.decode(genes)[0], genes, budget.budget, candidate
-                )
+                Finalist(name, name, "candidate", layers, config.space.input(genes), genes, budget.budget, candidate)
             )
     for baseline in config.baselines:
-        layers = baseline_layers(baseline, state.num_classes)
-        data = DataConfig(baseline.resolution_px, baseline.colour)
-        result.append(Finalist(baseline.name, baseline.name, "baseline", layers, data, None, None, None))
+        layers = baseline_layers(baseline, config.space.view, state.num_classes)
+        source = NetworkInput(config.space.view, baseline.data)
+        result.append(Finalist(baseline.name, baseline.name, "baseline", layers, source, None, None, None))
     return result
 
 

@@ -10,16 +10,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerBuilder, LayerSpec
+from danas_jax.views.base import Axis, DataConfig, NetworkInput, View, check_ascending
 
 Bounds = tuple[np.ndarray, np.ndarray]  # lower and upper genes [G], inclusive, of a (pruned) space
-
-COLOURS = ("mono", "rgb")  # cheap to costly; channels 1 and 3
-CHANNELS = {"mono": 1, "rgb": 3}
 
 
 @dataclass(frozen=True)
@@ -34,19 +33,6 @@ class Stage:
     stride: int = 1
     expansions: tuple[int, ...] = (1,)
     kernels: tuple[int, ...] = (3,)
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What the network sees."""
-
-    resolution_px: int
-    colour: str
-
-    @property
-    def channels(self) -> int:
-        """Input channels of the deployed network."""
-        return CHANNELS[self.colour]
 
 
 @dataclass(frozen=True)
@@ -67,14 +53,6 @@ class ArchConfig:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """One gene: its name (`resolution_px`, `s2.width`, `s2.b1.kernel` ...) and its values, cheap to costly."""
-
-    name: str
-    values: tuple[int, ...] | tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class SearchSpace:
     """Every axis of the joint search. Values are sorted; an axis with one value is switched off.
 
@@ -82,33 +60,23 @@ class SearchSpace:
     """
 
     name: str
-    resolutions_px: tuple[int, ...]
-    colours: tuple[str, ...]
+    view: View  # the axes of the data
     stem_widths: tuple[int, ...]
     stages: tuple[Stage, ...]
     head_widths: tuple[int, ...]
     version: int = 1
 
     def __post_init__(self) -> None:
-        def check(field: str, values: tuple, low: int, high: int) -> None:
-            if not values or any(not isinstance(v, int) or not low <= v <= high for v in values):
-                raise UserError(f"space.{field} = {values}: give integers from {low} to {high}")
-            if list(values) != sorted(set(values)):
-                raise UserError(f"space.{field} = {values}: give each value once, ascending")
-
-        check("resolutions_px", self.resolutions_px, 8, 1024)
-        check("stem_widths", self.stem_widths, 1, 4096)
-        check("head_widths", self.head_widths, 1, 8192)
-        if not self.colours or list(self.colours) != [c for c in COLOURS if c in self.colours]:
-            raise UserError(f"space.colours = {self.colours}: give a selection of {COLOURS}, in that order")
+        check_ascending("stem_widths", self.stem_widths, 1, 4096)
+        check_ascending("head_widths", self.head_widths, 1, 8192)
         if not self.stages:
             raise UserError("space.stages is empty: give at least one Stage")
         for i, stage in enumerate(self.stages):
-            check(f"stages[{i}].widths", stage.widths, 1, 4096)
-            check(f"stages[{i}].depths", stage.depths, 1, 32)
-            check(f"stages[{i}].expansions", stage.expansions, 1, 16)
-            check(f"stages[{i}].kernels", stage.kernels, 1, 15)
-            check(f"stages[{i}].stride", (stage.stride,), 1, 2)
+            check_ascending(f"stages[{i}].widths", stage.widths, 1, 4096)
+            check_ascending(f"stages[{i}].depths", stage.depths, 1, 32)
+            check_ascending(f"stages[{i}].expansions", stage.expansions, 1, 16)
+            check_ascending(f"stages[{i}].kernels", stage.kernels, 1, 15)
+            check_ascending(f"stages[{i}].stride", (stage.stride,), 1, 2)
             if any(k % 2 == 0 for k in stage.kernels):
                 raise UserError(f"space.stages[{i}].kernels = {stage.kernels}: kernels are odd")
             if 1 in stage.expansions and stage.expansions != (1,):
@@ -116,12 +84,8 @@ class SearchSpace:
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
-        """The genes in order: resolution, colour, stem, per stage (width, depth, blocks (expansion, kernel)), head."""
-        axes = [
-            Axis("resolution_px", self.resolutions_px),
-            Axis("colour", self.colours),
-            Axis("stem.width", self.stem_widths),
-        ]
+        """The genes in order: data (shape first), stem, per stage (width, depth, blocks (expansion, kernel)), head."""
+        axes = [*self.view.axes, Axis("stem.width", self.stem_widths)]
         for s, stage in enumerate(self.stages):
             axes += [Axis(f"s{s}.width", stage.widths), Axis(f"s{s}.depth", stage.depths)]
             for b in range(stage.depths[-1]):
@@ -137,7 +101,27 @@ class SearchSpace:
     @property
     def data_axes(self) -> tuple[int, ...]:
         """Positions of the genes that say what the network sees."""
-        return self.index["resolution_px"], self.index["colour"]
+        return tuple(range(len(self.view.axes)))
+
+    @property
+    def shape_axes(self) -> tuple[int, ...]:
+        """Positions of the genes that change the input's shape; the first ones."""
+        return tuple(range(len(self.view.shape_axes)))
+
+    def shape_genes(self, lower: np.ndarray, upper: np.ndarray) -> list[tuple[int, ...]]:
+        """Every combination of the shape axes' genes within bounds [G], in order."""
+        ranges = (range(int(lower[axis]), int(upper[axis]) + 1) for axis in self.shape_axes)
+        return list(product(*ranges))
+
+    def data_genes(self) -> list[tuple[int, ...]]:
+        """The genes of every data configuration, in order."""
+        return list(product(*(range(len(axis.values)) for axis in self.view.axes)))
+
+    def costliest_data(self, shape: tuple[int, ...]) -> DataConfig:
+        """The data configuration of these shape genes with nothing taken away."""
+        genes = self.max_genes
+        genes[list(self.shape_axes)] = shape
+        return self.data(genes)
 
     @cached_property
     def cardinalities(self) -> np.ndarray:
@@ -196,6 +180,14 @@ class SearchSpace:
         i = self.index[name]
         return self.axes[i].values[int(genes[i])]
 
+    def data(self, genes: np.ndarray) -> DataConfig:
+        """The data configuration of `genes` [G]."""
+        return self.view.data(**{axis.name: self._value(genes, axis.name) for axis in self.view.axes})
+
+    def input(self, genes: np.ndarray) -> NetworkInput:
+        """What the network of `genes` [G] reads."""
+        return NetworkInput(self.view, self.data(genes))
+
     def decode(self, genes: np.ndarray) -> tuple[DataConfig, ArchConfig]:
         """Genes [G] -> what they mean."""
         genes = self.check(genes)
@@ -207,17 +199,13 @@ class SearchSpace:
                 for b in range(depth)
             )
             stages.append((self._value(genes, f"s{s}.width"), blocks))
-        data = DataConfig(self._value(genes, "resolution_px"), self._value(genes, "colour"))
-        return data, ArchConfig(self._value(genes, "stem.width"), tuple(stages), self._value(genes, "head.width"))
+        arch = ArchConfig(self._value(genes, "stem.width"), tuple(stages), self._value(genes, "head.width"))
+        return self.data(genes), arch
 
     def encode(self, data: DataConfig, arch: ArchConfig) -> np.ndarray:
         """The inverse of `decode` (canonical genes); UserError when a value is not in the space."""
-        chosen: dict[str, int | str] = {
-            "resolution_px": data.resolution_px,
-            "colour": data.colour,
-            "stem.width": arch.stem_width,
-            "head.width": arch.head_width,
-        }
+        chosen: dict[str, int | str] = {axis.name: getattr(data, axis.name) for axis in self.view.axes}
+        chosen |= {"stem.width": arch.stem_width, "head.width": arch.head_width}
         for s, (width, blocks) in enumerate(arch.stages):
             chosen |= {f"s{s}.width": width, f"s{s}.depth": len(blocks)}
             for b, block in enumerate(blocks):
@@ -232,7 +220,7 @@ class SearchSpace:
     def layers(self, genes: np.ndarray, num_classes: int) -> tuple[LayerSpec, ...]:
         """The network of `genes` [G] as it is retrained, costed and exported."""
         data, arch = self.decode(genes)
-        net = LayerBuilder((data.resolution_px, data.resolution_px, data.channels))
+        net = LayerBuilder(self.view.shape(data))
         self.add_stem(net, arch.stem_width)
         for s, (width, blocks) in enumerate(arch.stages):
             for b, block in enumerate(blocks):
@@ -263,7 +251,9 @@ class SearchSpace:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that gives genes their meaning."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        meaning = asdict(self)
+        meaning |= meaning.pop("view")
+        text = json.dumps(meaning, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def candidate_id(self, genes: np.ndarray) -> str:
@@ -275,7 +265,7 @@ class SearchSpace:
         """JSON-ready data and architecture configuration of `genes`."""
         data, arch = self.decode(genes)
         return {
-            "data": asdict(data),
+            "data": {axis.name: getattr(data, axis.name) for axis in self.view.axes},
             "arch": {
                 "stem_width": arch.stem_width,
                 "stages": [

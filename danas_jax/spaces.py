@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from danas_jax.space import SearchSpace, Stage
+from danas_jax.views.image import ImageView
 
 
 def mobilenetv2_tiny(
@@ -12,8 +13,7 @@ def mobilenetv2_tiny(
     """MobileNetV2-shaped systems for 20 kB to 512 kB of SRAM; 5x5 kernels where maps are small."""
     return SearchSpace(
         name="mobilenetv2_tiny",
-        resolutions_px=resolutions_px,
-        colours=colours,
+        view=ImageView(resolutions_px, colours),
         stem_widths=(8, 16),
         stages=(
             Stage(widths=(8, 12), depths=(1,), stride=1, expansions=(1,), kernels=(3,)),
@@ -34,8 +34,7 @@ def quickstart(
     """A small space that two laptop cores train in a few minutes."""
     return SearchSpace(
         name="quickstart",
-        resolutions_px=resolutions_px,
-        colours=colours,
+        view=ImageView(resolutions_px, colours),
         stem_widths=(8, 16),
         stages=(
             Stage(widths=(8, 16), depths=(1,), stride=2, expansions=(3, 4), kernels=(3,)),
@@ -66,8 +65,7 @@ def ofa_proxyless(
     stages.append(Stage((wide(320),), (1,), 1, (3, 4, 6), (3, 5, 7)))
     return SearchSpace(
         name="ofa_proxyless",
-        resolutions_px=resolutions_px,
-        colours=colours,
+        view=ImageView(resolutions_px, colours),
         stem_widths=(wide(32),),
         stages=tuple(stages),
         head_widths=(wide(1280),),

@@ -53,7 +53,7 @@ class Trained:
         chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
         names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
         cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))
-        params, calibration = run.read_arrays(folder / reuse.WEIGHTS), training.images[chosen]
+        params, calibration = run.read_arrays(folder / reuse.WEIGHTS), training.raw[chosen]
         parts = slice_parts(slice_, settings.evaluation_fraction, config.seed)
         self._params, self._half = params, parts["half"]
         answers = subnet_answers(config.space, params, bounds, calibration, parts, num_classes)

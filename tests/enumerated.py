@@ -9,6 +9,7 @@ from danas_jax.metrics import hypervolume
 from danas_jax.search import feasible
 from danas_jax.search.feasible import Problem
 from danas_jax.space import SearchSpace, Stage
+from danas_jax.views.image import ImageView
 
 OBJECTIVES = ("error", "sram", "latency")
 CLASSES = 2
@@ -22,7 +23,7 @@ def wide_space() -> SearchSpace:
         Stage(widths=(16, 24, 32), depths=(1, 2), stride=2, expansions=(3, 4, 6)),
         Stage(widths=(32, 48), stride=2, expansions=(3, 4)),
     )
-    return SearchSpace("wide", (32, 48, 64), ("mono", "rgb"), (8, 16), stages, (32, 64))
+    return SearchSpace("wide", ImageView((32, 48, 64), ("mono", "rgb")), (8, 16), stages, (32, 64))
 
 
 def deep_space() -> SearchSpace:
@@ -31,7 +32,7 @@ def deep_space() -> SearchSpace:
         Stage(widths=(8, 16), depths=(1, 2), stride=2, expansions=(3, 4)),
         Stage(widths=(16, 24), depths=(1, 2, 3), stride=2, expansions=(3, 6), kernels=(3, 5)),
     )
-    return SearchSpace("deep", (32, 48, 64), ("mono", "rgb"), (8, 16), stages, (64,))
+    return SearchSpace("deep", ImageView((32, 48, 64), ("mono", "rgb")), (8, 16), stages, (64,))
 
 
 def accuracy(space: SearchSpace, genes: np.ndarray, macs: np.ndarray, seed: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from danas_jax.config import (
     SearchSettings,
     TrainSettings,
 )
+from danas_jax.views.image import ImageData
 
 TESTS = Path(__file__).resolve().parent
 TOY = Config(
@@ -37,7 +38,7 @@ WITH_BASELINE = Config(
         "export": ExportSettings(calibration_images=16, verify_images=2, max_false_alarm_rate=0.4),
         "retrain": dataclasses.replace(TOY.retrain, distillation=0.1),
         "budgets": (TOY.budgets[0], BY_TABLE),
-        "baselines": (Baseline("fixed", resolution_px=16),),
+        "baselines": (Baseline("fixed", data=ImageData(16, "rgb")),),
     }
 )
 

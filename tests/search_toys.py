@@ -5,6 +5,7 @@ import numpy as np
 from danas_jax.config import Limits
 from danas_jax.space import SearchSpace, Stage
 from danas_jax.spaces import quickstart
+from danas_jax.views.image import ImageView
 
 SPACE = quickstart()
 
@@ -12,7 +13,7 @@ SPACE = quickstart()
 def tiny_space() -> SearchSpace:
     """2 x 2 x 2 x 2 = 16 systems."""
     stage = Stage(widths=(8, 16), stride=2)
-    return SearchSpace("tiny", (32, 48), ("mono", "rgb"), (8, 16), (stage,), (16, 32))
+    return SearchSpace("tiny", ImageView((32, 48)), (8, 16), (stage,), (16, 32))
 
 
 def toy_costs(space: SearchSpace):
@@ -20,7 +21,7 @@ def toy_costs(space: SearchSpace):
     weight = np.arange(1, len(space.axes) + 1)
 
     def costs(genes: np.ndarray, board: str) -> dict[str, np.ndarray]:
-        px = np.array(space.resolutions_px)[genes[:, 0]]
+        px = np.array(space.view.resolutions_px)[genes[:, 0]]
         stem = np.array(space.stem_widths)[genes[:, 2]]
         size = (genes * weight).sum(axis=1)
         arena = px * px * (1 + 2 * genes[:, 1]) + 64 * stem + 100 * size

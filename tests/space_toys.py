@@ -1,12 +1,12 @@
 """A space in which everything is awkward."""
 
 from danas_jax.space import SearchSpace, Stage
+from danas_jax.views.image import ImageView
 
 # Odd sides, later blocks with and without expansion, depths with a gap, tensors that need rounding up.
 ODD = SearchSpace(
     name="odd",
-    resolutions_px=(9, 15, 41),
-    colours=("mono", "rgb"),
+    view=ImageView((9, 15, 41), ("mono", "rgb")),
     stem_widths=(3, 5, 17),
     stages=(
         Stage(widths=(3, 7), depths=(1, 3, 4), stride=2, kernels=(3, 7)),

@@ -7,12 +7,12 @@ from danas_jax.data.dataset import Split
 from danas_jax.space import SearchSpace, Stage
 from danas_jax.supernet import elastic
 from danas_jax.supernet.network import init_variables
+from danas_jax.views.image import ImageView
 
 CLASSES = 3
 SPACE = SearchSpace(
     name="toy",
-    resolutions_px=(16, 24),
-    colours=("mono", "rgb"),
+    view=ImageView((16, 24), ("mono", "rgb")),
     stem_widths=(4, 8),
     stages=(
         Stage(widths=(4, 8), depths=(1,), expansions=(1,), kernels=(3, 5)),

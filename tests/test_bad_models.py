@@ -14,7 +14,8 @@ from danas_jax.deploy.finalists import Finalist, export_one
 from danas_jax.errors import UserError
 from danas_jax.hardware.flash import RUNTIME_BYTES
 from danas_jax.run import write_json
-from danas_jax.space import DataConfig
+from danas_jax.views.base import NetworkInput
+from danas_jax.views.image import ImageData, ImageView
 
 BOARDS = """
 [small]
@@ -242,7 +243,9 @@ def test_an_exported_file_over_the_budgets_flash(tmp_path, over):
     """The phase goes on exactly up to the limit; nothing is exported again to find out."""
     write_json(tmp_path / "export" / "f" / "measured.json", {"measured": {"file_bytes": 50_000}})
     budget = Limits(flash_bytes=50_000 + RUNTIME_BYTES - over)
-    finalist = Finalist("f", "f", "candidate", (), DataConfig(48, "mono"), None, budget, None)
+    finalist = Finalist(
+        "f", "f", "candidate", (), NetworkInput(ImageView((48,)), ImageData(48, "mono")), None, budget, None
+    )
     arguments = (tmp_path, finalist, Config("c"), {}, None, None, (), print)
     if not over:
         assert export_one(*arguments)["measured"]["file_bytes"] == 50_000

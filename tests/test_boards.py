@@ -8,7 +8,8 @@ import json
 import pytest
 
 from danas_jax import cli, config_io, overrides
-from danas_jax.config import Board, Config, Limits, validate
+from danas_jax.config import Board, Config, Limits
+from danas_jax.config_checks import validate
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards
 from danas_jax.hardware.cost import cost
@@ -263,7 +264,7 @@ def test_the_reserve_is_a_flag_of_boards():
 def test_the_cameras_flags_go_into_every_budget():
     before = Config("c", budgets=(Limits(sram_bytes=1), Limits(macs=2)))
     config = parse("--limits.count-input-pipeline", config=before)
-    camera = {"count_input_pipeline": True, "camera_px": max(before.space.resolutions_px)}
+    camera = {"count_input_pipeline": True, "camera_px": max(before.space.view.resolutions_px)}
     assert config.budgets == tuple(dataclasses.replace(limits, **camera) for limits in before.budgets)
     validate(config)
     flags = ("--limits.count-input-pipeline", "--limits.camera-px", "160", "--limits.camera-grey")

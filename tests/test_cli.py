@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from danas_jax import cli, config_io, overrides
-from danas_jax.config import Config, Limits, validate
+from danas_jax.config import Config, Limits
+from danas_jax.config_checks import validate
 from danas_jax.errors import Interrupted, UserError
 from danas_jax.hardware.boards import board, limits_of
+from danas_jax.views.image import ImageView
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -54,7 +56,7 @@ def test_flags_override_fields_and_leave_the_rest():
         seed=3,
         run_dir="runs/x",
         search=dataclasses.replace(before.search, population=128),
-        space=dataclasses.replace(before.space, resolutions_px=(48, 64)),
+        space=dataclasses.replace(before.space, view=dataclasses.replace(before.space.view, resolutions_px=(48, 64))),
     )
     assert type(after) is Config
     assert type(after.space) is type(before.space)
@@ -107,7 +109,9 @@ def all_fields(cls, prefix=""):
             continue
         kind = {"data": "DataSettings", "space": "SearchSpace"}.get(name, f"{name.capitalize()}Settings")
         nested = getattr(sys.modules["danas_jax.config"], kind, None) if not prefix else None
-        if nested is not None and dataclasses.is_dataclass(nested):
+        if f"{prefix}{name}" == "space.view":
+            yield from (f"space.{f.name}" for f in dataclasses.fields(ImageView))
+        elif nested is not None and dataclasses.is_dataclass(nested):
             yield from all_fields(nested, f"{name}.")
         else:
             yield f"{prefix}{name}"

@@ -6,13 +6,15 @@ import json
 import pytest
 
 from danas_jax import config_io, overrides
-from danas_jax.config import Baseline, Config, Limits, TrainSettings, TrainStage, validate
+from danas_jax.config import Baseline, Config, Limits, TrainSettings, TrainStage
+from danas_jax.config_checks import validate
 from danas_jax.errors import UserError
+from danas_jax.views.image import ImageData
 
 FULL = Config(
     name="full",
     budgets=(Limits(sram_bytes=65536, latency_ms=12.5), Limits(macs=10**6, board="nano33ble")),
-    baselines=(Baseline(name="b", resolution_px=64, colour="mono"),),
+    baselines=(Baseline(name="b", data=ImageData(64, "mono")),),
 )
 
 
@@ -69,7 +71,7 @@ def changed(path, value):
         (("budgets", 1, "macs"), "many", r"budgets\[1\]\.macs = 'many': int or null"),
         (("budgets",), {}, r"budgets = \{\}: a list"),
         (("space", "stages", 0, "widths", 1), None, r"space\.stages\[0\]\.widths\[1\] = None: int"),
-        (("space", "resolutions_px"), [64, 32], r"space\.resolutions_px"),
+        (("space", "view", "resolutions_px"), [64, 32], r"space\.resolutions_px"),
         (("train",), [], r"train = \[\]: TrainSettings"),
     ],
 )

@@ -81,9 +81,9 @@ def test_split_folder_is_kept(split):
     assert all(key.startswith("val/") for key in data.items["validation"].keys)
     assert data.warnings == ()
     validation = data.load("validation", "retrain")
-    assert validation.images.shape == (40, PX, PX, 3)
+    assert validation.raw.shape == (40, PX, PX, 3)
     assert validation.names[0] == "val/cat/000.jpg"
-    assert not validation.images.flags.writeable
+    assert not validation.raw.flags.writeable
 
 
 def test_a_missing_split_comes_out_of_train(tmp_path):
@@ -214,10 +214,10 @@ def test_truncated_images_are_left_out_while_decoding(split):
     cut(split / "val/cat/003.jpg")
     data = opened(split)
     validation = data.load("validation", "export")
-    assert len(validation) == len(validation.images) == len(validation.names) == 39
+    assert len(validation) == len(validation.raw) == len(validation.names) == 39
     assert validation.warnings == ("validation: 1 of 40 images cannot be read: val/cat/003.jpg (truncated) (left out)",)
     whole = read_image(split / "val/cat/004.jpg", PX)
-    assert (validation.images[validation.names.index("val/cat/004.jpg")] == whole).all()
+    assert (validation.raw[validation.names.index("val/cat/004.jpg")] == whole).all()
     for i in range(4, 8):
         cut(split / f"val/dog/{i:03d}.jpg")
     with pytest.raises(UserError, match=r"5 of 40 images cannot be read.*12\.5%, above data\.max_unreadable"):

@@ -109,17 +109,17 @@ def test_open_data_serves_the_scenes():
     seen = []
     train = data.load("train", "train", lambda done, total: seen.append((done, total)))
     assert seen[-1] == (32, 32)
-    assert train.images.shape == (32, 64, 64, 3)
+    assert train.raw.shape == (32, 64, 64, 3)
     assert train.labels.dtype == np.int32
     assert data.load("train", "search") is train
     again = open_data(SMALL, 64, seed=2)
     assert again.fingerprint == data.fingerprint
-    assert (again.load("train", "train").images == train.images).all()
+    assert (again.load("train", "train").raw == train.raw).all()
     assert open_data(SMALL, 64, seed=3).fingerprint != data.fingerprint
     split, label, number = train.names[3].split("/")
     picture, drawn = scene(2, split, int(number), SMALL.detail_px, SMALL.colour_cue)
     assert (label, drawn) == (data.class_names[train.labels[3]], train.labels[3])
-    assert (deployed_view(picture[None], 64, "rgb")[0] == train.images[3]).all()
+    assert (deployed_view(picture[None], 64, "rgb")[0] == train.raw[3]).all()
 
 
 @pytest.mark.parametrize(

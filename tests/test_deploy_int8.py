@@ -11,20 +11,19 @@ from danas_jax.config import ExportSettings, RetrainSettings
 from danas_jax.data.dataset import Split
 from danas_jax.deploy import fold, int8, integer, quantise, ranges
 from danas_jax.deploy.int8 import Attempt, best
-from danas_jax.views.area import deployed_view
 
 SETTINGS = ExportSettings(calibration_images=24, percentile=80.0)  # so low that it costs accuracy
 
 
 @pytest.fixture(scope="module")
 def case():
-    """(layers, data, params, stats, training, validation): labels are what the float network says, 1 in 8 turned."""
+    """(layers, source, params, stats, training, validation): labels are what the float network says, 1 in 8 turned."""
     genes = SPACE.max_genes
-    layers, data = SPACE.layers(genes, 3), SPACE.decode(genes)[0]
+    layers, source = SPACE.layers(genes, 3), SPACE.input(genes)
     params, stats, _ = batch_norm_network(layers, pictures(layers[0].in_shape, 64))
     training, images = (noise(count, 24, seed) for count, seed in ((40, 1), (160, 2)))
     folded = fold.fold_batch_norm(layers, params, stats)
-    view = deployed_view(images, data.resolution_px, data.colour)
+    view = source.deployed(images)
     logits = quantise.float_forward(layers, folded, view)
     params["classifier"]["bias"] -= logits.mean(0)  # or it says the same of every picture
     labels = (logits - logits.mean(0)).argmax(-1).astype(np.int32)
@@ -32,28 +31,28 @@ def case():
     labels[::8] = (labels[::8] + 1) % 3
     names = tuple(map(str, range(160)))
     return (
-        *(layers, data, params, stats),
+        *(layers, source, params, stats),
         *(Split(training, np.zeros(40, np.int32), names[:40]), Split(images, labels, names)),
     )
 
 
 def run(case, settings=SETTINGS, folder=None):
-    layers, data, params, stats, training, validation = case
+    layers, source, params, stats, training, validation = case
     model, logits, found = int8.int8_network(
-        layers, data, params, stats, settings, RetrainSettings(), training, validation, 0, folder
+        layers, source, params, stats, settings, RetrainSettings(), training, validation, 0, folder
     )
     assert found["float_validation"] == (logits.argmax(-1) == validation.labels).mean()
     return model, found
 
 
 def test_every_calibration_is_tried_and_reported_as_it_is(case):
-    layers, data, params, stats, _, validation = case
+    layers, source, params, stats, _, validation = case
     model, found = run(case)
     assert list(found["tried"]) == list(ranges.METHODS)
     assert found["float_validation"] == 140 / 160
     assert found["tried"]["percentile"]["int8_validation"] < 0.8
     folded = fold.fold_batch_norm(layers, params, stats)
-    images = deployed_view(validation.images, data.resolution_px, data.colour)
+    images = source.deployed(validation.raw)
     expected = quantise.float_forward(layers, folded, images)
     for method in ranges.METHODS:
         one, alone = run(case, dataclasses.replace(SETTINGS, calibration=method))
@@ -72,12 +71,12 @@ def test_every_calibration_is_tried_and_reported_as_it_is(case):
 def test_validation_decides_and_only_training_pictures_calibrate(case):
     """Other validation pictures: other accuracies, the very same networks."""
     *start, training, validation = case
-    part = Split(validation.images[:60], validation.labels[:60], validation.names[:60])
+    part = Split(validation.raw[:60], validation.labels[:60], validation.names[:60])
     settings = dataclasses.replace(SETTINGS, calibration="mse")
     (one, found), (two, fewer) = run(case, settings), run((*start, training, part), settings)
     assert [layer.output for layer in one.layers] == [layer.output for layer in two.layers]
     assert found["tried"]["mse"]["logit_error"] != fewer["tried"]["mse"]["logit_error"]
-    darker = Split(training.images // 2, training.labels, training.names)
+    darker = Split(training.raw // 2, training.labels, training.names)
     other = run((*start, darker, validation), settings)[0]
     assert [layer.output for layer in one.layers] != [layer.output for layer in other.layers]
 

@@ -61,13 +61,13 @@ def test_every_operator_gives_the_integers_on_the_integers():
 
 
 def start(genes):
-    """(layers, data, params, statistics) of a fresh network with the statistics of training pictures."""
-    layers, data = SPACE.layers(genes, 2), SPACE.decode(genes)[0]
+    """(layers, source, params, statistics) of a fresh network with the statistics of training pictures."""
+    layers, source = SPACE.layers(genes, 2), SPACE.input(genes)
     params, _ = init_variables(layers, 0)
     chosen = calibration_rows(0, RETRAIN_CALIBRATION, len(TRAINING), 64)
-    images = deployed_view(TRAINING.images[chosen], data.resolution_px, data.colour)
+    images = source.deployed(TRAINING.raw[chosen])
     stats = network_program(layers)[0](params, jnp.asarray(calibration_batches(images, 64)))
-    return layers, data, params, jax.device_get(stats)
+    return layers, source, params, jax.device_get(stats)
 
 
 def tune(folder, genes=SPACE.min_genes, settings=SETTINGS, log=lambda record: None):
@@ -112,7 +112,7 @@ def test_an_untrained_network_learns_in_integers_and_they_are_the_simulated_ones
     assert found["tried"]["qat"]["int8_validation"] > 0.9
     assert found["tried"]["qat"]["int8_validation"] == max(record["validation_accuracy"] for record in records)
     assert (found["chosen"], found["ranges"]) == ("qat", "minmax")
-    images = deployed_view(VALIDATION.images, 16, "rgb")
+    images = deployed_view(VALIDATION.raw, 16, "rgb")
     right = (integer.integer_forward(model, images).argmax(-1) == VALIDATION.labels).mean()
     assert right == found["tried"]["qat"]["int8_validation"]
     ((params, given),) = kept
@@ -129,7 +129,7 @@ def test_without_rounding_it_is_the_float_network_and_so_are_its_gradients(stric
     np.testing.assert_array_equal(slope, [[-3, 0, 1, 7], [1, 1, 1, 1]])
     monkeypatch.setattr(qat, "_rounded", lambda x: x)
     layers, _, params, stats = start(RGB)
-    images = deployed_view(TRAINING.images[:32], 16, "rgb")
+    images = deployed_view(TRAINING.raw[:32], 16, "rgb")
     folded = fold.fold_batch_norm(layers, params, stats)
     found = ranges.min_max_ranges(layers, folded, images)
     wide = {name: (1.1 * low, 1.1 * high) for name, (low, high) in found.items()}
@@ -153,18 +153,18 @@ def test_without_rounding_it_is_the_float_network_and_so_are_its_gradients(stric
 
 
 def test_it_is_the_retrainings_recipe_at_another_learning_rate_on_further_views(monkeypatch):
-    layers, data, params, stats = start(SPACE.min_genes)
+    layers, source, params, stats = start(SPACE.min_genes)
     folded = fold.fold_batch_norm(layers, params, stats)
     model = quantise.quantise(layers, folded, dict.fromkeys((layer.name for layer in layers), (-4.0, 6.0)))
     calls = []
     monkeypatch.setattr(qat, "fit", lambda *given, **named: calls.append((given, named)) or ("best", []))
     recipe = dataclasses.replace(RECIPE, validate_every_epochs=3, cutmix=0.3)
-    assert qat.fine_tune(model, data, params, stats, len, SETTINGS, recipe, TRAINING, 7, None) == "best"
+    assert qat.fine_tune(model, source, params, stats, len, SETTINGS, recipe, TRAINING, 7, None) == "best"
     ((given, named),) = calls
     expected = dataclasses.replace(recipe, epochs=3, learning_rate=5e-3, validate_every_epochs=1)
-    assert given[1:9] == (len, params, data, expected, TRAINING, 2, 7, None)
+    assert given[1:9] == (len, params, source, expected, TRAINING, 2, 7, None)
     assert named == {"first_view": 4}
     assert given[10]("loss is nan at step 2") == (
-        f"the fine-tuned network's loss is nan at step 2 (16 px, mono, {len(layers)} layers): give a lower "
+        f"the fine-tuned network's loss is nan at step 2 (16 px mono, {len(layers)} layers): give a lower "
         "--export.qat-learning-rate (in another --run-dir), or --export.qat-epochs 0"
     )

@@ -13,7 +13,6 @@ from danas_jax.deploy.quantise import quantise
 from danas_jax.deploy.ranges import min_max_ranges
 from danas_jax.supernet import elastic, evaluate
 from danas_jax.supernet.evaluate import calibration_batches, network_program, subnet_answers
-from danas_jax.views.area import deployed_view
 
 CALIBRATION = noise(64, 24, seed=4)
 GENES = random_genes(6)[[0, 1, 2, 5]]  # both colours, both resolutions
@@ -40,9 +39,9 @@ def evaluator(split, metric="accuracy", **changes):
 
 def int8_logits(genes, images):
     """Of the extracted network: its own calibration, folded, quantised, simulated; in units of the scale."""
-    layers, (data, _) = SPACE.layers(genes, CLASSES), SPACE.decode(genes)
-    calibrating, images = (deployed_view(x, data.resolution_px, data.colour) for x in (CALIBRATION, images))
-    own = elastic.slice_variables(layers, PARAMS)
+    layers, source = SPACE.layers(genes, CLASSES), SPACE.input(genes)
+    calibrating, images = (source.deployed(x) for x in (CALIBRATION, images))
+    own = elastic.subnet_params(layers, source, PARAMS)
     stats = network_program(layers)[0](own, calibration_batches(calibrating, len(calibrating)))
     folded = fold_batch_norm(layers, own, stats)
     model = quantise(layers, folded, min_max_ranges(layers, folded, calibrating))
@@ -56,7 +55,7 @@ def test_a_subnet_in_int8_is_the_extracted_network_in_int8(search, monkeypatch, 
     evaluate._subnet_program.cache_clear()
     genes, done = random_genes(8), []
     found = evaluator(search, progress=lambda *event: done.append(event))(genes)
-    expected = [(int8_logits(g, search.images).argmax(-1) == search.labels).mean() for g in genes]
+    expected = [(int8_logits(g, search.raw).argmax(-1) == search.labels).mean() for g in genes]
     np.testing.assert_allclose(found, expected, atol=2.01 / 75)
     assert 0.85 < found[1] < 1  # float is right everywhere
     assert done == [(i + 1, 8) for i in range(8)]
@@ -72,7 +71,7 @@ def test_of_a_large_slice_a_fixed_part_is_simulated(search, monkeypatch, metric)
     assert rows.tolist() != simulate.simulated_rows(search.labels, 1).tolist()
     found = evaluator(search, metric)(GENES)
     for answer in answers(search)(GENES, "full"):
-        int8 = int8_logits(GENES[answer.row], search.images[rows])
+        int8 = int8_logits(GENES[answer.row], search.raw[rows])
         change = judge(search.labels[rows], int8) - judge(search.labels[rows], answer.logits[rows])
         assert found[answer.row] == pytest.approx(judge(search.labels, answer.logits) + change, abs=2.01 / 40)
     assert len(set(found)) > 2

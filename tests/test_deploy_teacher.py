@@ -13,7 +13,6 @@ from danas_jax.deploy.teacher import largest_subnet
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import network_program
 from danas_jax.supernet.network import init_variables
-from danas_jax.views.area import deployed_view
 
 CLASSES = 2
 RECIPE = RetrainSettings(
@@ -34,21 +33,21 @@ def teacher(favourite=None):
 
 def retrained(folder, recipe, known, log=lambda record: None):
     layers = SPACE.layers(SPACE.min_genes, CLASSES)
-    data = SPACE.decode(SPACE.min_genes)[0]
+    source = SPACE.input(SPACE.min_genes)
     saved = Checkpoints(folder)
     done = module.retrain(
-        layers, data, init_variables(layers, 0)[0], recipe, TRAINING, VALIDATION, 3, saved, log, teacher=known
+        layers, source, init_variables(layers, 0)[0], recipe, TRAINING, VALIDATION, 3, saved, log, teacher=known
     )
     saved.close()
-    images = deployed_view(VALIDATION.images, data.resolution_px, data.colour)
+    images = source.deployed(VALIDATION.raw)
     logits = network_program(layers)[1](done.params, done.stats, jnp.asarray(images[None]))[0]
     return done, np.asarray(logits).argmax(-1)
 
 
 def test_it_reads_the_largest_view_and_its_own_statistics():
     known = teacher()
-    assert known.resolution_px == SPACE.resolutions_px[-1]
-    views = jnp.asarray(VALIDATION.images, jnp.float32)
+    assert known.source.shape == (SPACE.view.resolutions_px[-1],) * 2 + (3,)
+    views = jnp.asarray(VALIDATION.raw, jnp.float32)
     answers = np.asarray(known.probabilities(known.variables, views))
     assert answers.shape == (len(VALIDATION), CLASSES)
     assert answers.sum(-1) == pytest.approx(np.ones(len(VALIDATION)), abs=1e-5)

@@ -17,8 +17,8 @@ from danas_jax.data.dataset import open_data
 from danas_jax.deploy import predict
 from danas_jax.deploy.classifier import End, Normalisation, parse_classifier
 from danas_jax.run import write_json
-from danas_jax.space import SearchSpace
 from danas_jax.spaces import quickstart
+from danas_jax.views.image import ImageView
 
 PX = 96
 
@@ -188,7 +188,7 @@ def test_validation_unless_another_split_is_named(model, split, capsys):
 
 
 def config_of(data, **changes):
-    space = SearchSpace(**{**vars(quickstart()), "resolutions_px": (64, PX)})
+    space = dataclasses.replace(quickstart(), view=ImageView((64, PX)))
     return Config("run", space=space, data=DataSettings(source="folder", path=str(data), **changes))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from danas_jax.config import Config, Limits, validate
+from danas_jax.config import Config, Limits
+from danas_jax.config_checks import validate
 from danas_jax.errors import UserError
 from danas_jax.hardware.cost import cost, fits, needed, smallest_need, space_costs, violation
 from danas_jax.hardware.input_pipeline import (
@@ -116,7 +117,7 @@ def test_what_is_counted_is_of_the_limits_board_and_camera():
 )
 def test_a_camera_that_cannot_be_is_refused(camera, message):
     config = Config("c", budgets=(Limits(sram_bytes=1, **camera),))
-    assert max(config.space.resolutions_px) == 64
+    assert max(config.space.view.resolutions_px) == 64
     with pytest.raises(UserError, match=message):
         validate(config)
 
@@ -125,8 +126,8 @@ def test_limits_bind_network_and_pipeline_together():
     genes = SPACE.sample(np.random.default_rng(0), 30)
     costs = space_costs(SPACE, genes, 3, "rp2040")
     for i, row in enumerate(genes):
-        data = SPACE.decode(row)[0]
-        assert (costs["input_px"][i], costs["input_channels"][i]) == (data.resolution_px, data.channels)
+        source = SPACE.input(row)
+        assert (costs["input_px"][i], costs["input_channels"][i]) == (source.shape[0], source.shape[2])
     limits = Limits(sram_bytes=60_000, latency_ms=900.0, board="rp2040", count_input_pipeline=True, camera_px=64)
     beside = counted(limits, costs["input_px"], costs["input_channels"])
     sram = np.maximum(costs["arena_device_bytes"], costs["arena_host_bytes"]) + beside[0]

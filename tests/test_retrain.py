@@ -10,6 +10,7 @@ from supernet_toys import SPACE, assert_same_trees, easy_split, noise
 
 from danas_jax.baselines import baseline_layers
 from danas_jax.config import Baseline, Config, RetrainSettings, SearchSettings
+from danas_jax.data.mixing import view_keys
 from danas_jax.deploy import epochs, finalists
 from danas_jax.deploy import retrain as module
 from danas_jax.deploy.retrain import image_views, retrain
@@ -17,11 +18,13 @@ from danas_jax.layers import total_macs, total_params
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged
 from danas_jax.supernet.network import init_variables
-from danas_jax.views.augment import training_views, view_keys
+from danas_jax.views._pictures import training_views
+from danas_jax.views.image import ImageData, ImageView
 
 SETTINGS = RetrainSettings(epochs=4, batch_size=8, calibration_images=32)
 TRAINING, VALIDATION = easy_split(32), easy_split(20, seed=1)
 MONO = SPACE.min_genes
+VIEW = ImageView((96,))
 RGB = np.where(np.arange(len(SPACE.axes)) == SPACE.index["colour"], 1, SPACE.min_genes)
 
 
@@ -30,8 +33,8 @@ def run(folder, genes=MONO, settings=SETTINGS, seed=0, checkpoints=Checkpoints, 
     start, _ = init_variables(layers, seed)
     saved = checkpoints(folder)
     try:
-        data, _ = SPACE.decode(genes)
-        return retrain(layers, data, start, settings, TRAINING, VALIDATION, seed, saved, log)
+        source = SPACE.input(genes)
+        return retrain(layers, source, start, settings, TRAINING, VALIDATION, seed, saved, log)
     finally:
         saved.close()
 
@@ -88,7 +91,7 @@ def test_a_killed_run_with_options_ends_where_an_unbroken_one_does(unbroken, tmp
 
 def test_a_loss_that_is_no_number_ends_the_run_and_is_not_saved(tmp_path):
     """Learning rate 0 at step 0, absurd weights after step 1, no number at step 2: still in the first epoch."""
-    said = r"the retrained network's loss is (nan|inf) at step 2 \(16 px, mono, \d+ layers\)"
+    said = r"the retrained network's loss is (nan|inf) at step 2 \(16 px mono, \d+ layers\)"
     with pytest.raises(Diverged, match=said):
         run(tmp_path, settings=dataclasses.replace(SETTINGS, learning_rate=1e30))
     assert not [path for path in tmp_path.iterdir() if path.name.isdigit()]
@@ -142,8 +145,8 @@ def test_the_metric_of_the_search_picks_the_epoch(tmp_path, monkeypatch, judged,
 
 def test_a_finalist_is_retrained_by_the_metric_of_its_search(tmp_path, monkeypatch):
     config = Config("toy", search=SearchSettings(metric="f1"))
-    layers, (data, _) = SPACE.layers(MONO, 2), SPACE.decode(MONO)
-    finalist = finalists.Finalist("b", "b", "baseline", layers, data, None, None, None)
+    layers, source = SPACE.layers(MONO, 2), SPACE.input(MONO)
+    finalist = finalists.Finalist("b", "b", "baseline", layers, source, None, None, None)
 
     def told(*arguments):
         raise KeyboardInterrupt(arguments[-2:])
@@ -163,10 +166,10 @@ def test_validation_may_be_rarer_but_the_last_epoch_always_counts(tmp_path, monk
 def test_validation_pictures_decide_and_training_pictures_do_not(tmp_path, unbroken):
     """The figure is that of the validation split: with its labels turned round it is turned round."""
     layers = SPACE.layers(MONO, 2)
-    data, _ = SPACE.decode(MONO)
+    source = SPACE.input(MONO)
     turned = dataclasses.replace(VALIDATION, labels=1 - VALIDATION.labels)
     found = [
-        module._validator(layers, data, SETTINGS, TRAINING, v, 0, "auc")(unbroken.params)[1:]
+        module._validator(layers, source, SETTINGS, TRAINING, v, 0, "auc")(unbroken.params)[1:]
         for v in (VALIDATION, turned)
     ]
     assert found[0][0] == pytest.approx(unbroken.validation_accuracy)
@@ -186,7 +189,7 @@ def test_the_average_moves_on_from_the_start(tmp_path):
 
 def test_views_and_order_are_those_of_their_numbers(tmp_path):
     """An epoch that starts at view 1 is another one than the first, and the same every time."""
-    layers, data = SPACE.layers(MONO, 2), SPACE.decode(MONO)[0]
+    layers, source = SPACE.layers(MONO, 2), SPACE.input(MONO)
     start, _ = init_variables(layers, 0)
     one = dataclasses.replace(SETTINGS, epochs=1)
 
@@ -197,7 +200,7 @@ def test_views_and_order_are_those_of_their_numbers(tmp_path):
             return (views / 128 - 1).mean((1, 2)) @ params["head"]["kernel"][0, 0, :1, :2]
 
         epochs.fit(
-            logits_of, lambda params: (0.5, 0.5), start, data, one, TRAINING, 2, 0, saved, seen.append, str, **first
+            logits_of, lambda params: (0.5, 0.5), start, source, one, TRAINING, 2, 0, saved, seen.append, str, **first
         )
         saved.close()
         return seen[0]["loss"]
@@ -212,12 +215,12 @@ def test_image_views_are_the_images_of_all_steps():
 
 def test_mobilenet_v1_quarter_is_the_published_network():
     """96 px, rgb, 2 classes: MACs and params counted by hand from the published table."""
-    layers = baseline_layers(Baseline("m", "mobilenet_v1", 96, "rgb", 0.25), 2)
+    layers = baseline_layers(Baseline("m", "mobilenet_v1", ImageData(96, "rgb"), 0.25), VIEW, 2)
     assert total_macs(layers) == 7_489_664
     assert total_params(layers) == 210_850
     assert layers[-1].in_shape == (1, 1, 256)
     assert sum(layer.op == "depthwise" for layer in layers) == 13
-    mono = baseline_layers(Baseline("m", "mobilenet_v1", 96, "mono", 0.25), 2)
+    mono = baseline_layers(Baseline("m", "mobilenet_v1", ImageData(96, "mono"), 0.25), VIEW, 2)
     assert total_macs(layers) - total_macs(mono) == 48 * 48 * 8 * 9 * 2
 
 

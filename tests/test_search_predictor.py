@@ -1,16 +1,15 @@
 """Predicted accuracies: exact where they are sums, calibrated, of canonical genes, in the same order on real ones."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from danas_jax.config_io import read_config
 from danas_jax.errors import UserError
 from danas_jax.metrics import kendall_tau
 from danas_jax.search import predictor
-from danas_jax.space import SearchSpace, Stage
 from danas_jax.spaces import mobilenetv2_tiny
 
 SPACE = mobilenetv2_tiny()
@@ -26,12 +25,10 @@ def additive(genes, seed=3):
 
 def person_photos():
     """Genes [N, G] and half-slice accuracies [N] of a real search, and their space."""
-    read = json.loads((RESULTS / "config.json").read_text())["space"]
-    stages = tuple(Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in read["stages"])
-    others = {k: tuple(v) if isinstance(v, list) else v for k, v in read.items() if k != "stages"}
     rows = list(csv.DictReader((RESULTS / "evaluations.csv").read_text().splitlines()))
     genes = np.array([row["genes"].split() for row in rows], dtype=np.int64)
-    return SearchSpace(**others, stages=stages), genes, np.array([float(row["accuracy_half"]) for row in rows])
+    space = read_config(RESULTS / "config.json").space
+    return space, genes, np.array([float(row["accuracy_half"]) for row in rows])
 
 
 def test_a_sum_over_genes_is_learned():

@@ -13,6 +13,7 @@ from danas_jax.errors import UserError
 from danas_jax.search import archive as archives
 from danas_jax.search.finalists import choose
 from danas_jax.search.runner import search
+from danas_jax.views import data_text
 
 SETTINGS = SearchSettings(population=12, generations=3, rerank=6, finalists_per_budget=2)
 BUDGETS = (Limits(sram_bytes=4000), Limits(sram_bytes=7000, flash_bytes=100_000), Limits(latency_ms=20.0, board="big"))
@@ -292,7 +293,7 @@ def test_evaluations_csv(saved_and_result):
     assert {"latency_ms", "latency_ms@big", "flash_bytes@big", "macs"} <= set(rows[0]) and "macs@big" not in rows[0]
     genes = np.array(rows[5]["genes"].split(), dtype=int)
     assert rows[5]["id"] == SPACE.candidate_id(genes)
-    assert int(rows[5]["resolution_px"]) == SPACE.resolutions_px[genes[0]]
+    assert int(rows[5]["resolution_px"]) == SPACE.view.resolutions_px[genes[0]]
     for tier in ("full", "int8"):
         measured = {r["id"]: float(r[f"accuracy_{tier}"]) for r in rows if r[f"accuracy_{tier}"]}
         assert measured == {c.id: getattr(c, f"accuracy_{tier}") for b in result.budgets for c in b.reranked}
@@ -303,5 +304,4 @@ def test_winning_data_names_the_finalists_configuration(saved_and_result):
     for row, budget in zip(archives.winning_data(result), result.budgets, strict=True):
         winner = budget.candidate(budget.finalists[0])
         assert row["winner"] == winner.data and row["budget"]["sram_bytes"] == budget.budget.sram_bytes
-        name = f"{winner.data['resolution_px']} {winner.data['colour']}"
-        assert row["accuracy"][name] >= winner.accuracy_half
+        assert row["accuracy"][data_text(winner.data)] >= winner.accuracy_half

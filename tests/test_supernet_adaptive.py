@@ -25,7 +25,7 @@ def program(sizes):
 
     @jax.jit
     def run(params, given, genes, images):
-        x = normalise_pixels(elastic.apply_colour(SPACE, images, genes))
+        x = normalise_pixels(elastic.seen(SPACE, images, genes))
         return adaptive.forward(SPACE, ENVELOPE, LAYERS, params, given, genes, x, sizes)
 
     return run
@@ -33,7 +33,7 @@ def program(sizes):
 
 def masked(params, given, genes, images):
     """The same of the envelope under masks."""
-    x, masks = normalise_pixels(elastic.apply_colour(SPACE, images, genes)), elastic.masks(SPACE, genes, LAYERS)
+    x, masks = normalise_pixels(elastic.seen(SPACE, images, genes)), elastic.masks(SPACE, genes, LAYERS)
     if given is None:
         logits, found = Network(LAYERS).apply({"params": params}, x, masks, train=True, mutable=["batch_stats"])
         return logits, found["batch_stats"]

@@ -27,7 +27,7 @@ def test_a_subnet_runs_in_the_cheapest_bucket_that_holds_it(space):
     costs = [macs(space, bucket) for bucket in buckets]
     assert costs == sorted(costs)
     for genes in space.sample(np.random.default_rng(3), 50):
-        found = bucket_of(buckets, genes)
+        found = bucket_of(SPACE, buckets, genes)
         assert found[0] == genes[0]  # its own resolution
         assert (genes <= np.array(found)).all()
         cheaper = buckets[: [b[1:] for b in buckets].index(found[1:])]
@@ -40,7 +40,7 @@ def test_buckets_save_a_tenth_of_the_expected_macs(name):
     buckets = make_buckets(space, *bounds_of(space))
     assert len(buckets) > 1
     samples = space.sample(np.random.default_rng(4), 2000)
-    spent = np.mean([macs(space, (buckets[-1][0], *bucket_of(buckets, genes)[1:])) for genes in samples])
+    spent = np.mean([macs(space, (buckets[-1][0], *bucket_of(SPACE, buckets, genes)[1:])) for genes in samples])
     assert spent < 0.92 * macs(space, buckets[-1])  # other draws than those the buckets were chosen on
 
 
@@ -56,4 +56,4 @@ def test_a_pruned_space_has_buckets_inside_its_bounds():
 def test_genes_outside_the_bounds_are_not_cut_silently():
     small = tuple(SPACE.min_genes.tolist())
     with pytest.raises(ValueError, match="outside the bounds"):
-        bucket_of((small,), SPACE.max_genes)
+        bucket_of(SPACE, (small,), SPACE.max_genes)

@@ -18,7 +18,7 @@ GENES = SPACE.sample(np.random.default_rng(21), 200)
 def envelopes():
     buckets = make_buckets(SPACE, *(tuple(bound.tolist()) for bound in BOUNDS))
     assert 1 < len(buckets) <= MAX_BUCKETS
-    found = [bucket_of(buckets, row) for row in GENES]
+    found = [bucket_of(SPACE, buckets, row) for row in GENES]
     assert len(set(found)) == 2 * len(buckets)  # every bucket at both resolutions
     assert len({tuple(row) for row in GENES.tolist()}) > 150
     return found
@@ -37,7 +37,7 @@ def test_gradients_compile_once_per_shape_and_bucket(envelopes):
     gradient_program.cache_clear()
     params, targets = supernet_params(), jnp.zeros((4, CLASSES))
     for genes, envelope in zip(GENES, envelopes, strict=True):
-        views = noise(4, SPACE.resolutions_px[genes[0]]).astype(np.float32)
+        views = noise(4, SPACE.view.resolutions_px[genes[0]]).astype(np.float32)
         gradient_program(SPACE, envelope, CLASSES)(params, views, targets, jnp.asarray(genes, jnp.int32))
     assert gradient_program.cache_info().currsize == len(set(envelopes))
     assert all(gradient_program(SPACE, e, CLASSES)._cache_size() == 1 for e in set(envelopes))

@@ -12,7 +12,7 @@ from supernet_toys import CLASSES, SPACE, noise, random_genes, random_statistics
 from danas_jax.layers import CONV
 from danas_jax.supernet import elastic, ops
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.supernet.train import gradient_program, resolution_envelope
+from danas_jax.supernet.train import gradient_program, shape_envelope
 from danas_jax.views.area import deployed_view
 
 pytestmark = pytest.mark.usefixtures("strict_types")
@@ -22,7 +22,7 @@ PX, COLOUR = SPACE.index["resolution_px"], SPACE.index["colour"]
 
 
 def resolution(genes):
-    return SPACE.resolutions_px[genes[PX]]
+    return SPACE.view.resolutions_px[genes[PX]]
 
 
 def views(genes, seed=0):
@@ -31,7 +31,7 @@ def views(genes, seed=0):
 
 
 def widest(genes):
-    return resolution_envelope(SPACE, SPACE.max_genes, int(genes[PX]))
+    return shape_envelope(SPACE, SPACE.max_genes, (int(genes[PX]),))
 
 
 def bucket(genes):
@@ -55,7 +55,7 @@ def masked_program(envelope):
             "params": elastic.slice_variables(layers, params),
             "batch_stats": elastic.slice_variables(layers, stats),
         }
-        x = normalise_pixels(elastic.apply_colour(SPACE, images, genes))
+        x = normalise_pixels(elastic.seen(SPACE, images, genes))
         train, found = network.apply(part, x, masks, train=True, mutable=["batch_stats"])
         return network.apply(part, x, masks), train, found["batch_stats"]
 
@@ -66,8 +66,9 @@ def extracted(params, stats, genes, images):
     """The same three of the stand-alone network, which reads the deployed view (one channel in mono)."""
     layers = SPACE.layers(genes, CLASSES)
     network = Network(layers)
-    part = {"params": elastic.slice_variables(layers, params), "batch_stats": elastic.slice_variables(layers, stats)}
-    colour = SPACE.colours[genes[COLOUR]]
+    own = elastic.subnet_params(layers, SPACE.input(genes), params)
+    part = {"params": own, "batch_stats": elastic.slice_variables(layers, stats)}
+    colour = SPACE.view.colours[genes[COLOUR]]
     x = normalise_pixels(jnp.asarray(deployed_view(images, images.shape[1], colour)))
     assert layers[0].in_shape[2] == part["params"]["stem"]["kernel"].shape[2] == x.shape[-1]
 
@@ -122,12 +123,12 @@ def extracted_gradients(params, genes, images):
     """Gradients of the stand-alone network's own params, and the layers."""
     layers = SPACE.layers(genes, CLASSES)
     network = Network(layers)
-    x = normalise_pixels(jnp.asarray(deployed_view(images, images.shape[1], SPACE.colours[genes[COLOUR]])))
+    x = normalise_pixels(jnp.asarray(deployed_view(images, images.shape[1], SPACE.view.colours[genes[COLOUR]])))
 
     def loss(own):
         return optax.softmax_cross_entropy(network.apply({"params": own}, x, train=True), targets()).mean()
 
-    value, grads = jax.jit(jax.value_and_grad(loss))(elastic.slice_variables(layers, params))
+    value, grads = jax.jit(jax.value_and_grad(loss))(elastic.subnet_params(layers, SPACE.input(genes), params))
     return layers, value, grads
 
 
@@ -187,7 +188,7 @@ def test_vmapped_equals_looped(params, stats):
 def test_one_compilation_for_many_genes_of_one_input_shape(params):
     program = gradient_program(SPACE, tuple(SPACE.max_genes.tolist()), CLASSES)
     program._clear_cache()
-    images = noise(BATCH, SPACE.resolutions_px[1])
+    images = noise(BATCH, SPACE.view.resolutions_px[1])
     losses = {
         float(program(params, images, targets(), traced(row))[0]) for row in SPACE.sample(np.random.default_rng(9), 8)
     }
@@ -197,8 +198,8 @@ def test_one_compilation_for_many_genes_of_one_input_shape(params):
 
 def test_colour_is_the_deployed_view(params):
     images = noise(4, 16, seed=3)
-    for colour, name in enumerate(SPACE.colours):
+    for colour, name in enumerate(SPACE.view.colours):
         genes = SPACE.min_genes
         genes[COLOUR] = colour
-        found = np.asarray(elastic.apply_colour(SPACE, jnp.asarray(images), traced(genes)))
+        found = np.asarray(elastic.seen(SPACE, jnp.asarray(images), traced(genes)))
         np.testing.assert_array_equal(found, np.broadcast_to(deployed_view(images, 16, name), images.shape))

@@ -69,12 +69,12 @@ def test_calibration_takes_whole_batches(count, shape):
 def own_logits(params, genes, images, labels):
     """Logits of the extracted network, by its own programs on its own view."""
     layers = SPACE.layers(genes, CLASSES)
-    data, _ = SPACE.decode(genes)
-    own = elastic.slice_variables(layers, params)
+    source = SPACE.input(genes)
+    own = elastic.subnet_params(layers, source, params)
     calibrate, predict = network_program(layers)
-    view = [deployed_view(x, data.resolution_px, data.colour) for x in (CALIBRATION, images)]
+    view = [source.deployed(x) for x in (CALIBRATION, images)]
     stats = calibrate(own, calibration_batches(view[0], len(CALIBRATION)))
-    assert view[1].shape[-1] == data.channels
+    assert view[1].shape[-1] == source.shape[2]
     return np.asarray(predict(own, stats, batches(view[1], labels)[0])).reshape(-1, CLASSES)[: len(labels)]
 
 
@@ -85,7 +85,7 @@ def test_a_subnets_accuracy_is_the_extracted_networks(params, search):
     evaluate_subnets = evaluator(params, search)
     full, part = evaluate_subnets(genes, "full"), evaluate_subnets(genes, "half")
     for i, row in enumerate(genes):
-        right = own_logits(params, row, search.images, search.labels).argmax(-1) == search.labels
+        right = own_logits(params, row, search.raw, search.labels).argmax(-1) == search.labels
         assert full[i] == right.mean()
         assert part[i] == right[half].mean()
     assert len(set(full)) > 2  # accuracies that differ
@@ -95,7 +95,7 @@ def test_a_subnets_accuracy_is_the_extracted_networks(params, search):
 def test_other_metrics_are_of_the_very_logits(params, search):
     """Padding, 53 of 128 rows, counts for none of them."""
     genes = random_genes(6)[[0, 1, 2]]
-    logits = [own_logits(params, row, search.images, search.labels) for row in genes]
+    logits = [own_logits(params, row, search.raw, search.labels) for row in genes]
     found = {metric: evaluator(params, search, metric=metric)(genes, "full") for metric in METRICS}
     for metric, judge in METRICS.items():
         expected = [judge(search.labels, each) for each in logits]
@@ -104,7 +104,7 @@ def test_other_metrics_are_of_the_very_logits(params, search):
 
 
 def test_pictures_of_one_class_tell_no_auc(params, search):
-    split = Split(search.images, np.ones_like(search.labels), search.names)
+    split = Split(search.raw, np.ones_like(search.labels), search.names)
     with pytest.raises(UserError, match=r"search.metric = 'auc': the 75 images .* are of one class"):
         evaluator(params, search, split=split, metric="auc")
     assert evaluator(params, search, split=split, metric="f1")(SPACE.min_genes[None], "half") >= 0
@@ -113,15 +113,15 @@ def test_pictures_of_one_class_tell_no_auc(params, search):
 def test_padding_is_never_right(params, search):
     """Labels set to the answers: exactly 1, though 53 of 128 rows are padding; and only real images are counted."""
     genes = SPACE.max_genes
-    data, _ = SPACE.decode(genes)
+    source = SPACE.input(genes)
     layers = SPACE.layers(genes, CLASSES)
-    own = elastic.slice_variables(layers, params)
+    own = elastic.subnet_params(layers, source, params)
     calibrate, predict = network_program(layers)
-    view = [deployed_view(x, data.resolution_px, data.colour) for x in (CALIBRATION, search.images)]
+    view = [source.deployed(x) for x in (CALIBRATION, search.raw)]
     stats = calibrate(own, calibration_batches(view[0], 70))
     answers = np.asarray(predict(own, stats, batches(view[1], search.labels)[0])).argmax(-1).reshape(-1)[:75]
     for labels, expected in ((answers, 1.0), ((answers + 1) % CLASSES, 0.0)):
-        split = Split(search.images, labels.astype(np.int32), search.names)
+        split = Split(search.raw, labels.astype(np.int32), search.names)
         assert evaluator(params, search, split=split)(genes[None], "full").tolist() == [expected]
         assert evaluator(params, search, split=split)(genes[None], "half").tolist() == [expected]
 
@@ -134,7 +134,7 @@ def test_half_is_a_fixed_part_of_the_slice(params, search, monkeypatch):
     genes = SPACE.min_genes[None]
     for seed in (0, 0, 1):
         evaluator(params, search, seed)(genes, "half")
-    small = deployed_view(search.images, 16, "rgb")
+    small = deployed_view(search.raw, 16, "rgb")
     keys = {image.tobytes(): i for i, image in enumerate(small)}
     taken = [(images, labels) for images, labels in taken if len(images) < 75]
     rows = [[keys[image.tobytes()] for image in images] for images, _ in taken]
@@ -152,7 +152,7 @@ def test_progress_and_one_program_per_input_shape_and_bucket(params, search):
     run(genes, "full")
     assert seen == [(i + 1, 6) for i in range(6)]
     buckets = make_buckets(SPACE, *(tuple(bound.tolist()) for bound in BOUNDS))
-    envelopes = {bucket_of(buckets, row) for row in genes}
+    envelopes = {bucket_of(SPACE, buckets, row) for row in genes}
     assert evaluate._subnet_program.cache_info().currsize == len(envelopes) == 4
     for envelope in envelopes:
         assert evaluate._subnet_program(SPACE, envelope, CLASSES)._cache_size() == 1
@@ -171,14 +171,14 @@ def test_many_at_a_time_equal_one_by_one(params, search, monkeypatch):
 
 def programs_of(genes):
     buckets = make_buckets(SPACE, *(tuple(bound.tolist()) for bound in BOUNDS))
-    return {evaluate._subnet_program(SPACE, bucket_of(buckets, row), CLASSES) for row in genes}
+    return {evaluate._subnet_program(SPACE, bucket_of(SPACE, buckets, row), CLASSES) for row in genes}
 
 
 def test_network_program_gives_the_statistics_of_the_calibration_images(params):
     """The stem's, by hand in float64: its input is known."""
     genes = SPACE.min_genes
     layers = SPACE.layers(genes, CLASSES)
-    own = elastic.slice_variables(layers, params)
+    own = elastic.subnet_params(layers, SPACE.input(genes), params)
     images = calibration_batches(deployed_view(noise(128, 24), 16, "mono"), 128)
     stats = network_program(layers)[0](own, images)
     x = (images.reshape(-1, 16, 16, 1).astype(np.float64) - 128) / 128

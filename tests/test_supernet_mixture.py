@@ -9,7 +9,7 @@ from supernet_toys import BOUNDS, CLASSES, SPACE, easy_split, noise, random_gene
 from danas_jax.supernet import elastic, mixture
 from danas_jax.supernet.distil import label_loss
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.supernet.plan import resolution_envelope
+from danas_jax.supernet.plan import shape_envelope
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 VALUES = int(SPACE.cardinalities.max())
@@ -57,12 +57,12 @@ def test_a_mixture_is_the_expected_mask():
 @pytest.mark.parametrize("resolution", [0, 1])
 def test_the_loss_of_one_hot_shares_is_the_subnets(resolution):
     genes = random_genes(4)[3]
-    envelope = resolution_envelope(SPACE, SPACE.max_genes, resolution)
+    envelope = shape_envelope(SPACE, SPACE.max_genes, (resolution,))
     layers = elastic.envelope_layers(SPACE, envelope, CLASSES)
-    images, labels = noise(6, SPACE.resolutions_px[resolution]), np.arange(6, dtype=np.int32) % CLASSES
+    images, labels = noise(6, SPACE.view.resolutions_px[resolution]), np.arange(6, dtype=np.int32) % CLASSES
     params = supernet_params()
     loss, _ = mixture.slope_program(SPACE, envelope, CLASSES)(one_hot(genes), params, images, labels)
-    x = normalise_pixels(elastic.apply_colour(SPACE, jnp.asarray(images), jnp.asarray(genes)))
+    x = normalise_pixels(elastic.seen(SPACE, jnp.asarray(images), jnp.asarray(genes)))
     part = elastic.slice_variables(layers, params)
     masks = elastic.masks(SPACE, jnp.asarray(genes), layers)
     logits = Network(layers).apply({"params": part}, x, masks, train=True)

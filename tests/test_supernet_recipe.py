@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from supernet_toys import BOUNDS, SPACE, assert_same_trees, easy_split, supernet_params
 
-from danas_jax.config import ELASTIC, TrainSettings, TrainStage
+from danas_jax.config import TrainSettings, TrainStage, elastic_kinds
 from danas_jax.supernet import train as module
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged, failure, guarded, healthy
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, pack, unpack, updated_weights
-from danas_jax.supernet.plan import Plan, resolution_envelope
+from danas_jax.supernet.plan import Plan, shape_envelope
 from danas_jax.supernet.train import train
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, checkpoint_every_s=0, calibration_images=16)
 PX = SPACE.index["resolution_px"]
+KINDS = elastic_kinds(SPACE)
 SMALLEST_PX = np.where(np.arange(len(SPACE.axes)) == PX, 0, SPACE.max_genes)
 LOW = (SPACE.min_genes, SMALLEST_PX)
 SPLIT = easy_split(40)
@@ -60,7 +61,7 @@ def test_axes_become_elastic_stage_by_stage():
     for steps, allowed in (
         (range(30), set()),
         (range(30, 60), {"resolution", "kernel", "width"}),
-        (range(60, 100), set(ELASTIC)),
+        (range(60, 100), set(KINDS)),
     ):
         passes = [one for step in steps for one in staged.passes(step)]
         seen = set().union(*(kinds_off(one.genes) for one in passes))
@@ -73,17 +74,17 @@ def test_axes_become_elastic_stage_by_stage():
                 one.genes.tolist()
                 == SPACE.canonical(np.where(np.arange(len(lower)) == PX, one.genes[PX], lower)).tolist()
             )
-            assert one.envelope == resolution_envelope(SPACE, lower, int(one.genes[PX]))
+            assert one.envelope == shape_envelope(SPACE, lower, (int(one.genes[PX]),))
 
 
 def test_every_kind_of_axis_has_its_name():
-    for kind in ELASTIC:
+    for kind in KINDS:
         staged = plan(stages=(TrainStage(1.0, (kind,)),), random_subnets=4)
         assert set().union(*(kinds_off(one.genes) for s in range(10) for one in staged.passes(s))) == {kind}
 
 
 def test_without_stages_everything_is_elastic_from_the_start():
-    assert plan().elastic(0) == ELASTIC
+    assert plan().elastic(0) == KINDS
     assert all((np.array(plan().step_bounds(0)) == np.array(BOUNDS)).ravel())
 
 
@@ -91,7 +92,7 @@ def test_the_full_resolution_teaches_below_it():
     full, usual = plan(full_resolution=True), plan()
     for step in range(10):
         passes, sandwich = full.passes(step), usual.passes(step)
-        if full.resolution(step) == SPACE.max_genes[PX]:
+        if full.shape(step) == (SPACE.max_genes[PX],):
             assert str(passes) == str(sandwich)
         else:
             assert str(passes[1:]) == str(sandwich)

@@ -25,7 +25,6 @@ from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.supernet.train import gradient_program
-from danas_jax.views.area import deployed_view
 
 pytestmark = pytest.mark.slow
 SPACES = {
@@ -64,7 +63,7 @@ def calm_params(space):
 def envelopes(space, genes):
     """The whole supernet at the genes' resolution, and their bucket."""
     bounds = tuple(space.min_genes.tolist()), tuple(space.max_genes.tolist())
-    return {(int(genes[0]), *bounds[1][1:]), bucket_of(make_buckets(space, *bounds), genes)}
+    return {(int(genes[0]), *bounds[1][1:]), bucket_of(space, make_buckets(space, *bounds), genes)}
 
 
 @cache
@@ -76,7 +75,7 @@ def forward(space, envelope, dtype):
     @jax.jit
     def program(params, stats, genes, images):
         part, given = (elastic.slice_variables(layers, tree) for tree in (params, stats))
-        x = normalise_pixels(elastic.apply_colour(space, images, genes)).astype(dtype)
+        x = normalise_pixels(elastic.seen(space, images, genes)).astype(dtype)
         masked = network.apply({"params": part, "batch_stats": given}, x, elastic.masks(space, genes, layers))
         sized = (adaptive.forward(space, envelope, layers, part, one, genes, x, sizes)[0] for one in (given, None))
         return masked, *sized
@@ -91,10 +90,10 @@ def targets(batch):
 def extracted(space, genes, params, stats, images, monkeypatch):
     """(eval logits, train logits, gradients) of the stand-alone network on the deployed view, by XLA's convolutions."""
     layers = space.layers(genes, CLASSES)
-    network, data = Network(layers), space.decode(genes)[0]
-    x = normalise_pixels(jnp.asarray(deployed_view(images, data.resolution_px, data.colour)))
+    network, source = Network(layers), space.input(genes)
+    x = normalise_pixels(jnp.asarray(source.deployed(images)))
     x = x.astype(params["stem"]["scale"].dtype)
-    own = elastic.slice_variables(layers, params)
+    own = elastic.subnet_params(layers, source, params)
 
     def run(own, stats, x):
         def loss(own):

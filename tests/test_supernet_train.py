@@ -14,7 +14,7 @@ from danas_jax.supernet import elastic
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import subnet_evaluator
 from danas_jax.supernet.network import init_variables
-from danas_jax.supernet.plan import Plan, resolution_envelope
+from danas_jax.supernet.plan import Plan, shape_envelope
 from danas_jax.supernet.train import Diverged, gradient_program, train
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, checkpoint_every_s=0, calibration_images=16)
@@ -29,7 +29,7 @@ def plan(seed=0, images=40, **changes):
 
 
 def everything(plan, steps):
-    return [(plan.rows(s).tolist(), plan.resolution(s), np.stack(plan.sandwich(s)).tolist()) for s in steps]
+    return [(plan.rows(s).tolist(), plan.shape(s), np.stack(plan.sandwich(s)).tolist()) for s in steps]
 
 
 def test_the_plan_is_a_function_of_seed_and_step():
@@ -55,10 +55,10 @@ def test_fewer_images_than_a_batch_are_repeated():
 
 
 def test_resolutions_are_stratified():
-    drawn = [plan().resolution(s) for s in range(40)]
+    drawn = [plan().shape(s)[0] for s in range(40)]
     assert all(set(drawn[s : s + 2]) == {0, 1} for s in range(0, 40, 2))
     assert drawn != [0, 1] * 20  # in a random order, though
-    assert {Plan(SPACE, SETTINGS, LOW, 40, 0).resolution(s) for s in range(9)} == {0}
+    assert {Plan(SPACE, SETTINGS, LOW, 40, 0).shape(s) for s in range(9)} == {(0,)}
 
 
 def test_the_sandwich_is_the_largest_the_smallest_and_random_ones():
@@ -67,12 +67,12 @@ def test_the_sandwich_is_the_largest_the_smallest_and_random_ones():
     for step in range(30):
         largest, smallest, *random_ones = drawn.sandwich(step)
         assert len(random_ones) == 3
-        assert SPACE.colours[largest[COLOUR]] == "rgb"
-        assert SPACE.colours[smallest[COLOUR]] == "mono"
+        assert SPACE.view.colours[largest[COLOUR]] == "rgb"
+        assert SPACE.view.colours[smallest[COLOUR]] == "mono"
         assert np.delete(largest, PX).tolist() == np.delete(SPACE.max_genes, PX).tolist()
         assert not np.delete(smallest, PX).any()
         for genes in (largest, smallest, *random_ones):
-            assert genes[PX] == drawn.resolution(step)
+            assert (genes[PX],) == drawn.shape(step)
             assert genes.tolist() == SPACE.canonical(SPACE.check(genes)).tolist()
         seen |= {tuple(genes) for genes in random_ones}
     assert len(seen) > 60
@@ -168,8 +168,8 @@ def test_a_loss_that_is_no_number_names_step_and_subnet(tmp_path):
 def test_easy_pictures_are_learned(tmp_path):
     settings = dataclasses.replace(SETTINGS, epochs=10, learning_rate=1e-2, checkpoint_every_s=60.0)
     layers = elastic.envelope_layers(SPACE, tuple(LOW[1].tolist()), 2)
-    program = gradient_program(SPACE, resolution_envelope(SPACE, LOW[1], 0), 2)
-    images, labels = jnp.asarray(SPLIT.images[:, 4:20, 4:20]), jax.nn.one_hot(SPLIT.labels, 2)
+    program = gradient_program(SPACE, shape_envelope(SPACE, LOW[1], (0,)), 2)
+    images, labels = jnp.asarray(SPLIT.raw[:, 4:20, 4:20]), jax.nn.one_hot(SPLIT.labels, 2)
     records = []
     params = run(tmp_path, settings, log=records.append)
     before, after = (
@@ -178,7 +178,7 @@ def test_easy_pictures_are_learned(tmp_path):
     )
     assert after < 0.5 * before
     assert set(records[-1]) == {"step", "steps", "epoch", "loss", "accuracy", "images_per_s", "left_s", "programs"}
-    evaluate = subnet_evaluator(SPACE, params, LOW, SPLIT.images, easy_split(30, seed=1), 0.5, 2, 0)
+    evaluate = subnet_evaluator(SPACE, params, LOW, SPLIT.raw, easy_split(30, seed=1), 0.5, 2, 0)
     assert evaluate(np.stack([LOW[0], LOW[1]]), "full").min() > 0.9
 
 

@@ -128,7 +128,7 @@ class Supernet:
         )  # fmt: skip
 
     def _logits(self, genes: np.ndarray) -> None:
-        envelope = bucket_of(self._buckets, genes)
+        envelope = bucket_of(self.space, self._buckets, genes)
         if envelope not in self.forwards:
             self.forwards[envelope] = self._forward(envelope)
         program = self.forwards[envelope]

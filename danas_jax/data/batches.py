@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import jax
 import numpy as np
 import optax
 
-from danas_jax.views.augment import mixed, training_views, view_keys
+from danas_jax.data.mixing import mixed, view_keys
+from danas_jax.views.base import Augmentation
 
 
-class Augmentation(Protocol):
+class Recipe(Augmentation, Protocol):
     """The fields of TrainSettings and RetrainSettings that a batch depends on."""
 
     @property
     def label_smoothing(self) -> float: ...
-    @property
-    def crop_area_min(self) -> float: ...
-    @property
-    def colour_jitter(self) -> float: ...
-    @property
-    def saturation_jitter(self) -> float: ...
     @property
     def mixup(self) -> float: ...
     @property
@@ -29,25 +25,22 @@ class Augmentation(Protocol):
 
 
 def training_batch(
-    images: jax.Array,
+    raw: jax.Array,
     labels: jax.Array,
     seed: int | jax.Array,
     rows: jax.Array,
     view: int | jax.Array,
-    resolution_px: int,
+    codes_of: Callable[[jax.Array, jax.Array], jax.Array],
     num_classes: int,
-    settings: Augmentation,
+    settings: Recipe,
 ) -> tuple[jax.Array, jax.Array]:
-    """Views [B, R, R, 3] float32 in 0..255 and targets [B, K] of the images [N, S, S, 3] uint8 at `rows` [B].
+    """Codes [B, h, w, C] float32 in 0..255 and targets [B, K] of the examples [N, ...] at `rows` [B].
 
-    A function of (seed, rows, view); traced.
+    `codes_of(keys [B], raw [B, ...])` makes the training view. A function of (seed, rows, view number); traced.
     """
     keys = view_keys(seed, rows, view)
-    views = training_views(
-        keys, images[rows], resolution_px, settings.crop_area_min, settings.colour_jitter, settings.saturation_jitter
-    )
     targets = optax.smooth_labels(jax.nn.one_hot(labels[rows], num_classes), settings.label_smoothing)
-    return mixed(keys, views, targets, settings.mixup, settings.cutmix)
+    return mixed(keys, codes_of(keys, raw[rows]), targets, settings.mixup, settings.cutmix)
 
 
 # Streams of random numbers: nothing is drawn twice from one of them.

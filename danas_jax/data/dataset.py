@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,9 +39,9 @@ class ProtocolError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A decoded split. `images` are read-only and shared by everyone who loads it."""
+    """A decoded split. `raw` is read-only and shared by everyone who loads it."""
 
-    images: np.ndarray  # uint8 [N, S, S, 3]
+    raw: np.ndarray  # examples at their highest fidelity: pictures uint8 [N, S, S, 3]
     labels: np.ndarray  # int32 [N], index into Data.class_names
     names: tuple[str, ...]  # file relative to data.path, or scene, for tables
     warnings: tuple[str, ...] = ()  # images left out while decoding
@@ -50,12 +51,12 @@ class Split:
         return len(self.labels)
 
 
-def pixels(count: int, side_px: int) -> np.ndarray:
-    """uint8 [count, side_px, side_px, 3] at a 64 B boundary: on a CPU `jax.device_put` reads it in place, no copy."""
-    size = count * side_px * side_px * 3
+def aligned(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """An array at a 64 B boundary: on a CPU `jax.device_put` reads it in place, without a copy."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    return memory[start : start + size].reshape(count, side_px, side_px, 3)
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 _Reader = Callable[[str, Items, Progress | None], Split]
@@ -135,7 +136,7 @@ def _open_synthetic(settings: DataSettings, native_px: int, seed: int) -> _Opene
         splits[split] = Items(keys, labels, keys)
 
     def read(split: str, items: Items, progress: Progress | None) -> Split:
-        images = pixels(len(items), native_px)
+        images = aligned((len(items), native_px, native_px, 3), np.uint8)
         every = max(1, len(items) // 100)
         for i, key in enumerate(items.keys):
             drawn_as, _, number = key.split("/")

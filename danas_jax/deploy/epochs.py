@@ -17,19 +17,18 @@ from danas_jax.config import RetrainSettings
 from danas_jax.data.batches import training_batch
 from danas_jax.data.dataset import Split
 from danas_jax.deploy.teacher import Teacher
-from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged, failure, healthy
 from danas_jax.supernet.in_flight import go_on
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
-from danas_jax.views.augment import grey
+from danas_jax.views.base import NetworkInput
 
 
 def fit(
     logits_of: Callable[[dict, jax.Array], jax.Array],
     judge: Callable[[dict], tuple[float, float]],
     start: dict,
-    data: DataConfig,
+    source: NetworkInput,
     settings: RetrainSettings,
     training: Split,
     classes: int,
@@ -40,9 +39,9 @@ def fit(
     first_view: int = 0,
     teacher: Teacher | None = None,
 ) -> tuple[dict, list[dict]]:
-    """(params of the best epoch on the host, one record per epoch) of a training from `start` on native images.
+    """(params of the best epoch on the host, one record per epoch) of a training from `start` on raw examples.
 
-    `logits_of(params, views)` of views [B, R, R, C] float32 in 0..255 is differentiated; `judge(params)` gives the
+    `logits_of(params, views)` of codes [B, h, w, c] float32 in 0..255 is differentiated; `judge(params)` gives the
     accuracy to record and the figure that chooses the epoch, the higher the better. Views and order are those of the
     numbers from `first_view` on. A `teacher`'s answers take the share `settings.distillation` of the targets.
     Resumes from `checkpoints`. `log` gets {"epoch", "epochs", "loss", "validation_accuracy" when measured,
@@ -52,8 +51,8 @@ def fit(
     """
     steps_per_epoch = max(1, len(training) // settings.batch_size)
     optimiser = make_optimiser(settings, steps_per_epoch * settings.epochs)
-    images, labels = jax.device_put(training.images), jax.device_put(training.labels)  # several trainings share them
-    step_program = _step_program(logits_of, data, settings, optimiser, classes, teacher)
+    raw, labels = jax.device_put(training.raw), jax.device_put(training.labels)  # several trainings share them
+    step_program = _step_program(logits_of, source, settings, optimiser, classes, teacher)
     knowledge = teacher.variables if teacher else {}
     state: dict[str, Any] = {
         **initial_weights(optimiser, start, averaged=True),
@@ -74,7 +73,7 @@ def fit(
             go_on()
             rows = np.resize(order[i * settings.batch_size : (i + 1) * settings.batch_size], settings.batch_size)
             step = epoch * steps_per_epoch + i
-            health, weights, loss = step_program(health, weights, images, labels, seed, rows, view, step, knowledge)
+            health, weights, loss = step_program(health, weights, raw, labels, seed, rows, view, step, knowledge)
             losses.append(loss)
         failed = failure(health)
         if failed:
@@ -107,8 +106,8 @@ def fit(
     return jax.device_get(state["best"]), rows
 
 
-def _step_program(logits_of, data, settings, optimiser, classes, teacher) -> Callable:
-    """jitted (health, weights, images, labels, seed, rows [B], view, step, the teacher's variables or {}).
+def _step_program(logits_of, source, settings, optimiser, classes, teacher) -> Callable:
+    """jitted (health, weights, raw, labels, seed, rows [B], view, step, the teacher's variables or {}).
 
     Returns (health, weights after the step, loss).
     """
@@ -117,18 +116,19 @@ def _step_program(logits_of, data, settings, optimiser, classes, teacher) -> Cal
         return optax.softmax_cross_entropy(logits_of(params, views), targets).mean()
 
     @jax.jit
-    def program(health, weights, images, labels, seed, rows, view, step, knowledge):
-        def batch(resolution_px):
-            return training_batch(images, labels, seed, rows, view, resolution_px, classes, settings)
+    def program(health, weights, raw, labels, seed, rows, view, step, knowledge):
+        def batch(source):
+            def codes_of(keys, raw):
+                return source.training(keys, raw, settings)
+
+            return training_batch(raw, labels, seed, rows, view, codes_of, classes, settings)
 
         params = weights["params"]
-        views, targets = batch(data.resolution_px)
+        codes, targets = batch(source)
         if teacher:  # the same keys: it sees the same crops, colours and mixtures
-            answers = teacher.probabilities(knowledge, batch(teacher.resolution_px)[0])
+            answers = teacher.probabilities(knowledge, batch(teacher.source)[0])
             targets = (1 - settings.distillation) * targets + settings.distillation * answers
-        if data.colour == "mono":
-            views = grey(views)
-        loss, grads = jax.value_and_grad(loss_of)(params, views, targets)
+        loss, grads = jax.value_and_grad(loss_of)(params, source.read(codes), targets)
         health, weights = updated_weights(optimiser, settings.ema_decay, health, weights, [loss], [grads], step)
         return health, weights, loss
 

@@ -18,10 +18,8 @@ from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.deploy.verify import run_tflm, verify
 from danas_jax.layers import LayerSpec
-from danas_jax.space import DataConfig
-from danas_jax.views.area import deployed_view
+from danas_jax.views.base import NetworkInput
 
-GREY = "(77 R + 150 G + 29 B + 128) >> 8"
 FILES = {"tflite": "model_int8.tflite", "header": "model.h", "manifest": "manifest.json"}
 
 
@@ -29,7 +27,7 @@ def export(
     folder: Path,
     name: str,
     layers: tuple[LayerSpec, ...],
-    data: DataConfig,
+    source: NetworkInput,
     params: dict,
     stats: dict,
     predicted: dict,
@@ -48,19 +46,11 @@ def export(
     Raises VerificationError when TFLM disagrees with the integer simulation or needs more than the stated arena.
     """
     model, float_logits, quantisation = int8_network(
-        layers, data, params, stats, settings, recipe, training, validation, seed, folder / "qat", log
+        layers, source, params, stats, settings, recipe, training, validation, seed, folder / "qat", log
     )
-    view = {
-        "resolution_px": data.resolution_px,
-        "colour": data.colour,
-        "channels": data.channels,
-        "native_resolution_px": int(training.images.shape[1]),
-        "resize": "area",
-        "normalisation": "(pixel - 128) / 128",
-        "grey": GREY,
-    }
+    view = source.manifest(training.raw.shape[1:])
     tflite = write_tflite(model, {"data": view, "classes": list(classes)})
-    images = deployed_view(validation.images, data.resolution_px, data.colour)
+    images = source.deployed(validation.raw)
     proof = verify(tflite, model, images[: settings.verify_images])
     answers = answers_of(integer_forward(model, images), validation)
     write_answers(answers_path(folder, "int8_validation"), answers)
@@ -89,8 +79,7 @@ def export(
     }
 
 
-def test_answers(folder: Path, data: DataConfig, test: Split) -> Answers:
+def test_answers(folder: Path, source: NetworkInput, test: Split) -> Answers:
     """What the exported file itself, run by TFLM, answers to the test images."""
     tflite = (folder / FILES["tflite"]).read_bytes()
-    images = deployed_view(test.images, data.resolution_px, data.colour)
-    return answers_of(run_tflm(tflite, images), test)
+    return answers_of(run_tflm(tflite, source.deployed(test.raw)), test)

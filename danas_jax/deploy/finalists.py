@@ -15,7 +15,7 @@ import numpy as np
 
 from danas_jax import run
 from danas_jax.config import Config, Limits
-from danas_jax.data.dataset import Split, pixels
+from danas_jax.data.dataset import Split, aligned
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, write_answers
 from danas_jax.deploy.export import FILES, export, test_answers
@@ -29,10 +29,10 @@ from danas_jax.hardware.input_pipeline import on_board
 from danas_jax.layers import LayerSpec
 from danas_jax.metrics import paired_bootstrap
 from danas_jax.search.archive import Candidate
-from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.supernet.elastic import slice_variables
+from danas_jax.supernet.elastic import subnet_params
 from danas_jax.supernet.network import init_variables
+from danas_jax.views.base import NetworkInput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Finalist:
     name: str  # its folder under retrain/ and export/
     kind: str  # "candidate" | "baseline"
     layers: tuple[LayerSpec, ...]
-    data: DataConfig
+    source: NetworkInput
     genes: np.ndarray | None
     budget: Limits | None
     candidate: Candidate | None
@@ -56,9 +56,9 @@ def each_once(finalists: list[Finalist]) -> list[Finalist]:
 
 def joined(first: Split, second: Split) -> Split:
     """Two splits as one."""
-    images = pixels(len(first) + len(second), first.images.shape[1])
-    np.concatenate([first.images, second.images], out=images)
-    return Split(images, np.concatenate([first.labels, second.labels]), first.names + second.names)
+    raw = aligned((len(first) + len(second), *first.raw.shape[1:]), first.raw.dtype)
+    np.concatenate([first.raw, second.raw], out=raw)
+    return Split(raw, np.concatenate([first.labels, second.labels]), first.names + second.names)
 
 
 def retrain_one(
@@ -76,12 +76,12 @@ def retrain_one(
         return
     seed = _seed(config.seed, finalist.name)
     if finalist.kind == "candidate" and config.retrain.inherit:
-        start = jax.tree.map(np.asarray, slice_variables(finalist.layers, supernet))
+        start = jax.tree.map(np.asarray, subnet_params(finalist.layers, finalist.source, supernet))
     else:
         start, _ = init_variables(finalist.layers, seed)
     checkpoints = Checkpoints(folder / "checkpoints")
     done = retrain(
-        finalist.layers, finalist.data, start, config.retrain, training, validation, seed, checkpoints, log,
+        finalist.layers, finalist.source, start, config.retrain, training, validation, seed, checkpoints, log,
         config.search.metric, teacher,
     )  # fmt: skip
     checkpoints.close()
@@ -112,7 +112,7 @@ def export_one(
     if not saved.exists():
         weights = run.read_arrays(run_dir / "retrain" / finalist.name / "weights.npz")
         measured = export(
-            folder, finalist.name, finalist.layers, finalist.data, weights["params"], weights["stats"],
+            folder, finalist.name, finalist.layers, finalist.source, weights["params"], weights["stats"],
             _predicted(finalist, latency_tables), config.export, config.retrain, training, validation, classes,
             _seed(config.seed, finalist.name), log,
         )  # fmt: skip
@@ -136,7 +136,7 @@ def test_once(run_dir: Path, finalist: Finalist, test: Split) -> Answers:
     """The exported file's answers to the test images; read once and remembered."""
     saved = answers_path(run_dir / "export" / finalist.name, "int8_test")
     if not saved.exists():
-        write_answers(saved, test_answers(run_dir / "export" / finalist.name, finalist.data, test))
+        write_answers(saved, test_answers(run_dir / "export" / finalist.name, finalist.source, test))
     return read_answers(saved)
 
 
@@ -158,7 +158,7 @@ def summary_entry(
         "name": finalist.name,
         "kind": finalist.kind,
         "genes": None if finalist.genes is None else finalist.genes.tolist(),
-        "data": dataclasses.asdict(finalist.data),
+        "data": finalist.source.values,
         "arch": described["arch"],
         "budget": None if finalist.budget is None else dataclasses.asdict(finalist.budget),
         "predicted": predicted,

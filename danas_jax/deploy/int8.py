@@ -17,9 +17,8 @@ from danas_jax.deploy.qat import fine_tune
 from danas_jax.deploy.quantise import Folded, QuantisedModel, Ranges, float_forward, quantise
 from danas_jax.deploy.ranges import METHODS, activation_ranges
 from danas_jax.layers import LayerSpec
-from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.views.area import deployed_view
+from danas_jax.views.base import NetworkInput
 
 QAT = "qat"
 
@@ -36,7 +35,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Judge:
-    """Validation as the network reads it: uint8 [N, R, R, C], labels [N], and the float network's logits [N, K]."""
+    """Validation as the network reads it: uint8 [N, h, w, c], labels [N], and the float network's logits [N, K]."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -63,7 +62,7 @@ def best(attempts: list[Attempt]) -> Attempt:
 def calibrations(
     layers: tuple[LayerSpec, ...],
     folded: Folded,
-    data: DataConfig,
+    source: NetworkInput,
     settings: ExportSettings,
     training: Split,
     judge: Judge,
@@ -71,7 +70,7 @@ def calibrations(
 ) -> tuple[list[Attempt], dict[str, Ranges]]:
     """Post-training quantisation by each method that `settings` ask for, and the ranges it found on training images."""
     chosen = calibration_rows(seed, EXPORT_CALIBRATION, len(training), settings.calibration_images)
-    images = deployed_view(training.images[chosen], data.resolution_px, data.colour)
+    images = source.deployed(training.raw[chosen])
     methods = METHODS if settings.calibration == "best" else (settings.calibration,)
     ranges = activation_ranges(layers, folded, images, methods, settings.percentile)
     return [judge.attempt(method, quantise(layers, folded, ranges[method])) for method in methods], ranges
@@ -79,7 +78,7 @@ def calibrations(
 
 def int8_network(
     layers: tuple[LayerSpec, ...],
-    data: DataConfig,
+    source: NetworkInput,
     params: dict,
     stats: Mapping[str, Mapping[str, np.ndarray]],
     settings: ExportSettings,
@@ -96,9 +95,9 @@ def int8_network(
     the folder `checkpoints`, `log` gets its epochs.
     """
     folded = fold_batch_norm(layers, params, stats)
-    images = deployed_view(validation.images, data.resolution_px, data.colour)
+    images = source.deployed(validation.raw)
     judge = Judge(images, validation.labels, float_forward(layers, folded, images))
-    attempts, ranges = calibrations(layers, folded, data, settings, training, judge, seed)
+    attempts, ranges = calibrations(layers, folded, source, settings, training, judge, seed)
     calibrated = best(attempts)
     if settings.qat_epochs:
 
@@ -111,7 +110,9 @@ def int8_network(
             return accuracy, accuracy
 
         saved = Checkpoints(checkpoints)
-        found = fine_tune(calibrated.model, data, params, stats, verdict, settings, recipe, training, seed, saved, log)
+        found = fine_tune(
+            calibrated.model, source, params, stats, verdict, settings, recipe, training, seed, saved, log
+        )
         saved.close()
         attempts.append(tuned(found))
     chosen = best(attempts)

@@ -24,14 +24,14 @@ from danas_jax.deploy.fold import folded_layer
 from danas_jax.deploy.integer import activation_limits
 from danas_jax.deploy.quantise import QuantisedModel, Scale, weight_scales
 from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, LayerSpec
-from danas_jax.space import DataConfig
 from danas_jax.supernet import ops
 from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.views.base import NetworkInput
 
 
 def fine_tune(
     model: QuantisedModel,
-    data: DataConfig,
+    source: NetworkInput,
     params: dict,
     stats: Mapping[str, Mapping[str, np.ndarray]],
     judge: Callable[[dict], tuple[float, float]],
@@ -55,12 +55,12 @@ def fine_tune(
 
     def blame(failed: str) -> str:
         return (
-            f"the fine-tuned network's {failed} ({data.resolution_px} px, {data.colour}, {len(model.layers)} layers): "
+            f"the fine-tuned network's {failed} ({source.text}, {len(model.layers)} layers): "
             "give a lower --export.qat-learning-rate (in another --run-dir), or --export.qat-epochs 0"
         )
 
     return fit(
-        simulated, judge, params, data, tuning, training, model.layers[-1].spec.out_shape[2], seed, checkpoints,
+        simulated, judge, params, source, tuning, training, model.layers[-1].spec.out_shape[2], seed, checkpoints,
         log, blame, first_view=recipe.epochs,
     )[0]  # fmt: skip
 

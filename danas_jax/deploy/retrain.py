@@ -16,11 +16,10 @@ from danas_jax.data.dataset import Split
 from danas_jax.deploy.epochs import fit
 from danas_jax.deploy.teacher import Teacher
 from danas_jax.layers import LayerSpec
-from danas_jax.space import DataConfig
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.views.area import deployed_view
+from danas_jax.views.base import NetworkInput
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Retrained:
 
 def retrain(
     layers: tuple[LayerSpec, ...],
-    data: DataConfig,
+    source: NetworkInput,
     start: dict,
     settings: RetrainSettings,
     training: Split,
@@ -46,12 +45,12 @@ def retrain(
     metric: Metric = "accuracy",
     teacher: Teacher | None = None,
 ) -> Retrained:
-    """Train `layers` from the params `start` on the native images of `training`; resumes from `checkpoints`.
+    """Train `layers`, which read `source`, from the params `start` on `training`; resumes from `checkpoints`.
 
     Of the validated epochs the one with the best `metric` is kept. `teacher`, `log` and Diverged as in epochs.py.
     """
     network = Network(layers)
-    validate = _validator(layers, data, settings, training, validation, seed, metric)
+    validate = _validator(layers, source, settings, training, validation, seed, metric)
 
     def logits_of(params: dict, views: jax.Array) -> jax.Array:
         x = normalise_pixels(views).astype(settings.compute_dtype)
@@ -62,12 +61,12 @@ def retrain(
 
     def blame(failed: str) -> str:
         return (
-            f"the retrained network's {failed} ({data.resolution_px} px, {data.colour}, {len(layers)} layers): give a "
+            f"the retrained network's {failed} ({source.text}, {len(layers)} layers): give a "
             "lower --retrain.learning-rate (in another --run-dir), or look for broken pictures"
         )
 
     best, history = fit(
-        logits_of, judge, start, data, settings, training, layers[-1].out_shape[2], seed,
+        logits_of, judge, start, source, settings, training, layers[-1].out_shape[2], seed,
         checkpoints, log, blame, teacher=teacher,
     )  # fmt: skip
     stats, accuracy, _ = validate(best)
@@ -79,18 +78,17 @@ def image_views(settings: RetrainSettings, images: int) -> int:
     return max(1, images // settings.batch_size) * settings.batch_size * settings.epochs
 
 
-def _validator(layers, data, settings, training, validation, seed, metric) -> Callable:
+def _validator(layers, source, settings, training, validation, seed, metric) -> Callable:
     """validate(params) -> (BN statistics from training images, accuracy and `metric` on validation's deployed view)."""
     chosen = calibration_rows(seed, RETRAIN_CALIBRATION, len(training), settings.calibration_images)
-    calibrating = deployed_view(training.images[chosen], data.resolution_px, data.colour)
+    calibrating = source.deployed(training.raw[chosen])
     calibrating = jnp.asarray(calibration_batches(calibrating, len(calibrating)))
-    images = deployed_view(validation.images, data.resolution_px, data.colour)
-    images = jnp.asarray(batches(images, validation.labels)[0])
+    codes = jnp.asarray(batches(source.deployed(validation.raw), validation.labels)[0])
     calibrate, predict = network_program(layers)
 
     def validate(params: dict) -> tuple[dict, float, float]:
         stats = calibrate(params, calibrating)
-        logits = np.asarray(predict(params, stats, images)).reshape(-1, layers[-1].out_shape[2])
+        logits = np.asarray(predict(params, stats, codes)).reshape(-1, layers[-1].out_shape[2])
         logits = logits[: len(validation)]  # the rest is padding
         return stats, METRICS["accuracy"](validation.labels, logits), METRICS[metric](validation.labels, logits)
 

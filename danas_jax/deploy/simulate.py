@@ -15,11 +15,11 @@ from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.quantise import quantise
 from danas_jax.deploy.ranges import min_max_ranges
-from danas_jax.space import DataConfig, SearchSpace
-from danas_jax.supernet.elastic import slice_variables
+from danas_jax.space import SearchSpace
+from danas_jax.supernet.elastic import slice_variables, subnet_params
 from danas_jax.supernet.evaluate import Answers
 from danas_jax.supernet.in_flight import in_flight
-from danas_jax.views.area import deployed_view
+from danas_jax.views.base import NetworkInput
 
 IMAGES = 512  # of the search slice that are simulated, at 1 to 2 ms of a core each (docs/design.md)
 
@@ -37,24 +37,24 @@ def int8_evaluator(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """evaluate(genes [N, G]) -> `metric` [N] of the subnets in int8 on the whole search slice; NaN = failed.
 
-    `answers(genes, "full")` are the float subnets' on `search` (supernet/evaluate.py); `calibration` images
-    [M, S, S, 3] set the activation ranges. At most IMAGES fixed images of the slice are simulated: what int8 changes
-    there is added to the metric of all, as the answers of both to one image differ less than those to two images.
+    `answers(genes, "full")` are the float subnets' on `search` (supernet/evaluate.py); `calibration`
+    examples [M, ...] set the activation ranges. At most IMAGES fixed images of the slice are simulated: what int8
+    changes there is added to the metric of all, as the answers of both to one image differ less than those to two
+    images.
     """
     rows = simulated_rows(search.labels, seed)
     judge = METRICS[metric]
 
     @cache
-    def views(data: DataConfig) -> tuple[np.ndarray, np.ndarray]:
-        calibrating = deployed_view(calibration, data.resolution_px, data.colour)
-        return calibrating, deployed_view(search.images[rows], data.resolution_px, data.colour)
+    def views(source: NetworkInput) -> tuple[np.ndarray, np.ndarray]:
+        return source.deployed(calibration), source.deployed(search.raw[rows])
 
     def simulated(task: tuple[np.ndarray, Answers, tuple[np.ndarray, np.ndarray]]) -> tuple[int, float]:
         genes, answer, (calibrating, images) = task
         if not np.isfinite(answer.logits).all():
             return answer.row, np.nan
         layers = space.layers(genes, num_classes)
-        own, stats = (slice_variables(layers, tree) for tree in (params, answer.stats))
+        own, stats = subnet_params(layers, space.input(genes), params), slice_variables(layers, answer.stats)
         folded = fold_batch_norm(layers, own, stats)
         model = quantise(layers, folded, min_max_ranges(layers, folded, calibrating))
         logits = (integer_forward(model, images) - float(model.output.zero_point)) * model.output.scale
@@ -63,7 +63,7 @@ def int8_evaluator(
 
     def evaluate(genes: np.ndarray) -> np.ndarray:
         found = np.empty(len(genes))
-        tasks = ((genes[a.row], a, views(space.decode(genes[a.row])[0])) for a in answers(genes, "full"))
+        tasks = ((genes[a.row], a, views(space.input(genes[a.row]))) for a in answers(genes, "full"))
         for done, (row, value) in enumerate(in_flight(simulated, tasks, os.cpu_count()), 1):
             found[row] = value
             progress(done, len(genes))

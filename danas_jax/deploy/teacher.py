@@ -1,4 +1,4 @@
-"""The supernet's largest subnet as the teacher of what is retrained: it sees the same crop at its own resolution."""
+"""The supernet's largest subnet as the teacher of what is retrained: it sees the same crop in its own shape."""
 
 from __future__ import annotations
 
@@ -15,23 +15,19 @@ from danas_jax.space import SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.evaluate import calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.views.area import deployed_view
+from danas_jax.views.base import NetworkInput
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network that reads colour at `resolution_px`; `variables` {"params", "batch_stats"}."""
+    """A trained network that reads `source` with nothing taken away; `variables` {"params", "batch_stats"}."""
 
     layers: tuple[LayerSpec, ...]
+    source: NetworkInput
     variables: dict
 
-    @property
-    def resolution_px(self) -> int:
-        """Side of the views that it reads."""
-        return self.layers[0].in_shape[0]
-
     def probabilities(self, variables: dict, views: jax.Array) -> jax.Array:
-        """Of the classes, [B, K], for views [B, R, R, 3] float32 in 0..255; `variables` are its own; traced."""
+        """Of the classes, [B, K], for views [B, h, w, C] float32 in 0..255; `variables` are its own; traced."""
         return jax.nn.softmax(jnp.asarray(Network(self.layers).apply(variables, normalise_pixels(views))))
 
 
@@ -44,13 +40,14 @@ def largest_subnet(
     calibration_images: int,
     seed: int,
 ) -> Teacher:
-    """The teacher out of the `supernet`'s params: the subnet of the `upper` bounds that were trained, in colour.
+    """The teacher out of the `supernet`'s params: the subnet of the `upper` bounds that were trained.
 
-    Its BN statistics are those of `calibration_images` pictures of `training`.
+    Nothing is taken away from what it sees. Its BN statistics are those of `calibration_images` pictures of `training`.
     """
     layers = elastic.envelope_layers(space, tuple(int(gene) for gene in upper), num_classes)
     params = elastic.slice_variables(layers, supernet)
     rows = calibration_rows(seed, RETRAIN_CALIBRATION, len(training), calibration_images)
-    views = deployed_view(training.images[rows], layers[0].in_shape[0], "rgb")
-    stats = network_program(layers)[0](params, jnp.asarray(calibration_batches(views, len(views))))
-    return Teacher(layers, {"params": params, "batch_stats": stats})
+    source = NetworkInput(space.view, space.costliest_data(tuple(int(gene) for gene in upper[list(space.shape_axes)])))
+    codes = space.view.codes(training.raw[rows], source.data)
+    stats = network_program(layers)[0](params, jnp.asarray(calibration_batches(codes, len(codes))))
+    return Teacher(layers, source, {"params": params, "batch_stats": stats})

@@ -191,18 +191,15 @@ def smallest_need(
 ) -> str | None:
     """None when something of the space may fit `limits`, else e.g. "needs 31.2 kB SRAM, limit is 20 kB".
 
-    Tried are the smallest system, every system that differs from it in one axis, and those at every resolution and
-    colour. The arena is not monotone in the genes (a wider map can pack better), so the smallest genes need not be the
-    smallest arena; but kernels and colour move it by little, and two axes at once would have to conspire for a system
-    outside this list to be the only one that fits. Nor is a latency table's time monotone where layers fall back.
+    Tried are the smallest system, every system that differs from it in one axis, and those of every data
+    configuration. The arena is not monotone in the genes (a wider map can pack better), so the smallest genes need not
+    be the smallest arena; but kernels and channels move it by little, and two axes at once would have to conspire for a
+    system outside this list to be the only one that fits. Nor is a latency table's time monotone where layers fall
+    back.
     """
     # the data axes together: they scale the input and every map
-    rows = [
-        np.array([r, c, *space.min_genes[2:]])
-        for r in range(len(space.resolutions_px))
-        for c in range(len(space.colours))
-    ]
-    rows += [_only(space, axis, value) for axis, value in _single_axis(space) if axis >= 2]
+    rows = [np.array([*data, *space.min_genes[len(data) :]]) for data in space.data_genes()]
+    rows += [_only(space, axis, value) for axis, value in _single_axis(space) if axis not in space.data_axes]
     costs = space_costs(space, np.array(rows), num_classes, limits.board, latency_tables)
     if fits(costs, limits).any():
         return None

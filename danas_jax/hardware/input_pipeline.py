@@ -26,7 +26,7 @@ from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.hardware.boards import board, energy_mj
 from danas_jax.hardware.latency import REFERENCE
-from danas_jax.space import CHANNELS
+from danas_jax.views.image import CHANNELS
 
 ACCUMULATOR_BYTES = 4  # int32
 # Estimate, not measured on a board: the preprocessing of `danas export --firmware bare` takes 4.9 to 8.4 instructions

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from danas_jax.errors import UserError
 from danas_jax.hardware import flash, graph, latency, lut, tflm
 from danas_jax.layers import LayerBuilder, LayerSpec
-from danas_jax.space import CHANNELS, Block, SearchSpace, Stage
+from danas_jax.space import Block, SearchSpace, Stage
 
 SUMS = ("macs", "params", "file_bytes", "tail_device_bytes", "tail_host_bytes")
 MAXIMA = ("peak_sram_bytes", "head_bound_bytes")
@@ -72,41 +72,56 @@ def _part(space: SearchSpace, names: list[str], figures: Callable[..., Figures])
     return Part(axes, counts, np.ascontiguousarray(np.array(rows).T))
 
 
+Maps = dict[tuple, tuple[int, int]]  # values of the shape axes -> height and width of a part's input
+
+
+def _shape_names(space: SearchSpace) -> list[str]:
+    return [axis.name for axis in space.view.shape_axes]
+
+
 def _stem(space: SearchSpace, measure: Measure) -> Part:
-    def figures(resolution_px: int, colour: str, width: int) -> Figures:
-        net = LayerBuilder((resolution_px, resolution_px, CHANNELS[colour]))
-        space.add_stem(net, width)
+    names = [axis.name for axis in space.view.axes]
+
+    def figures(*values: int | str) -> Figures:
+        net = LayerBuilder(space.view.shape(space.view.data(**dict(zip(names, values[:-1], strict=True)))))
+        space.add_stem(net, int(values[-1]))
         return measure(net.build(), 0)
 
-    return _part(space, ["resolution_px", "colour", "stem.width"], figures)
+    return _part(space, [*names, "stem.width"], figures)
 
 
-def _block(space: SearchSpace, measure: Measure, s: int, b: int, entry: str, side_px: dict[int, int]) -> Part:
-    """Block `b` of stage `s`; `entry` is the axis of its input's width, side_px[resolution] its input's side [px]."""
+def _block(space: SearchSpace, measure: Measure, s: int, b: int, entry: str, maps: Maps) -> Part:
+    """Block `b` of stage `s`; `entry` is the axis of its input's width."""
 
-    @cache  # the depths of a later block share it
-    def active(resolution_px: int, channels: int, width: int, expansion: int, kernel: int) -> Figures:
-        net = LayerBuilder((side_px[resolution_px], side_px[resolution_px], channels))
+    @cache  # the depths of a later block, and the shapes of equal maps, share it
+    def active(size: tuple[int, int], channels: int, width: int, expansion: int, kernel: int) -> Figures:
+        net = LayerBuilder((*size, channels))
         space.add_block(net, s, b, width, Block(expansion, kernel))
         return measure(net.build(), _later(space, space.stages[s]) if b else 0)
 
-    def later(resolution_px: int, width: int, depth: int, expansion: int, kernel: int) -> Figures:
-        found = active(resolution_px, width, width, expansion, kernel)
+    def first(*values: Any) -> Figures:
+        *shape, channels, width, expansion, kernel = values
+        return active(maps[tuple(shape)], channels, width, expansion, kernel)
+
+    def later(*values: Any) -> Figures:
+        *shape, width, depth, expansion, kernel = values
+        found = active(maps[tuple(shape)], width, width, expansion, kernel)
         return found if b < depth else (0,) * len(found)
 
     own = [f"s{s}.b{b}.expansion", f"s{s}.b{b}.kernel"]
     if b == 0:
-        return _part(space, ["resolution_px", entry, f"s{s}.width", *own], active)
-    return _part(space, ["resolution_px", entry, f"s{s}.depth", *own], later)
+        return _part(space, [*_shape_names(space), entry, f"s{s}.width", *own], first)
+    return _part(space, [*_shape_names(space), entry, f"s{s}.depth", *own], later)
 
 
-def _top(space: SearchSpace, measure: Measure, num_classes: int, entry: str, side_px: dict[int, int]) -> Part:
-    def figures(resolution_px: int, channels: int, width: int) -> Figures:
-        net = LayerBuilder((side_px[resolution_px], side_px[resolution_px], channels))
+def _top(space: SearchSpace, measure: Measure, num_classes: int, entry: str, maps: Maps) -> Part:
+    def figures(*values: Any) -> Figures:
+        *shape, channels, width = values
+        net = LayerBuilder((*maps[tuple(shape)], channels))
         space.add_top(net, width, num_classes)
         return measure(net.build(), 0)
 
-    return _part(space, ["resolution_px", entry, "head.width"], figures)
+    return _part(space, [*_shape_names(space), entry, "head.width"], figures)
 
 
 def _one_per_count(space: SearchSpace) -> dict[int, np.ndarray]:
@@ -124,20 +139,22 @@ def _one_per_count(space: SearchSpace) -> dict[int, np.ndarray]:
 
 def _parts(space: SearchSpace, num_classes: int, measure: Measure) -> tuple[Part, ...]:
     """The parts of every network of `space` in order, with the figures that `measure` gives."""
-    smallest = np.tile(space.min_genes, (len(space.resolutions_px), 1))
-    smallest[:, space.index["resolution_px"]] = np.arange(len(smallest))
-    shapes = [{layer.name: layer.out_shape for layer in space.layers(genes, num_classes)} for genes in smallest]
+    shapes = {}
+    for row in space.shape_genes(space.min_genes, space.max_genes):
+        genes = np.array([*row, *space.min_genes[len(row) :]])
+        values = tuple(axis.values[gene] for axis, gene in zip(space.view.shape_axes, row, strict=True))
+        shapes[values] = {layer.name: layer.out_shape for layer in space.layers(genes, num_classes)}
 
-    def side_px(layer: str) -> dict[int, int]:
-        """Side of a layer's output by resolution."""
-        return {px: shape[layer][0] for px, shape in zip(space.resolutions_px, shapes, strict=True)}
+    def maps(layer: str) -> Maps:
+        """The map that a layer makes, by the values of the shape axes."""
+        return {values: shape[layer][:2] for values, shape in shapes.items()}
 
-    parts, entry, side = [_stem(space, measure)], "stem.width", side_px("stem")
+    parts, entry, size = [_stem(space, measure)], "stem.width", maps("stem")
     for s, stage in enumerate(space.stages):
         for b in range(stage.depths[-1]):
-            parts.append(_block(space, measure, s, b, entry, side))
-            entry, side = f"s{s}.width", side_px(f"s{s}.b0.project")
-    return (*parts, _top(space, measure, num_classes, entry, side))
+            parts.append(_block(space, measure, s, b, entry, size))
+            entry, size = f"s{s}.width", maps(f"s{s}.b0.project")
+    return (*parts, _top(space, measure, num_classes, entry, size))
 
 
 @lru_cache(maxsize=8)
@@ -250,11 +267,23 @@ def costs(
             done = list(pool.map(chunk, starts))
     found = {name: np.concatenate([one[name] for one in done]) for name in done[0]}
     latency_ms = found.pop("latency_ms")
-    resolution, colour = (genes[:, space.index[axis]].astype(np.intp) for axis in ("resolution_px", "colour"))
+    height, channels = _inputs(space)[:, *genes[:, list(space.data_axes)].T.astype(np.intp)]
     return {
         **found,
         "flash_bytes": flash.flash_bytes(found["file_bytes"]),
-        "input_px": np.array(space.resolutions_px)[resolution],
-        "input_channels": np.array([CHANNELS[name] for name in space.colours])[colour],
+        "input_px": height,
+        "input_channels": channels,
         "latency_ms": latency_ms,
     }
+
+
+@cache
+def _inputs(space: SearchSpace) -> np.ndarray:
+    """Height and channels of the input of every data configuration, int64 [2, values of each data axis ...]."""
+    names = [axis.name for axis in space.view.axes]
+    found = np.empty((2, *(len(axis.values) for axis in space.view.axes)), np.int64)
+    for genes in np.ndindex(found.shape[1:]):
+        chosen = {name: axis.values[i] for name, axis, i in zip(names, space.view.axes, genes, strict=True)}
+        height, _, channels = space.view.shape(space.view.data(**chosen))
+        found[:, *genes] = height, channels
+    return found

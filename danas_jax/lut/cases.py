@@ -36,12 +36,11 @@ def tflite(layers: Layers) -> bytes:
 
 
 def layer_cases(space: SearchSpace, num_classes: int, networks: int, seed: int) -> dict[Key, Layers]:
-    """Every different layer of the smallest and the largest network at each resolution and colour and of `networks`
+    """Every different layer of the smallest and the largest network of each data configuration and of `networks`
     random ones, as a network of its own; first the overhead."""
     corners = [
-        np.array([resolution, colour, *genes[2:]])
-        for resolution in range(len(space.resolutions_px))
-        for colour in range(len(space.colours))
+        np.array([*data, *genes[len(data) :]])
+        for data in space.data_genes()
         for genes in (space.min_genes, space.max_genes)
     ]
     rows = [*corners, *space.sample(np.random.default_rng(seed), networks)]

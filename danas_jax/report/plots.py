@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from danas_jax.classification import METRIC_NAMES
+from danas_jax.views import data_text
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 44, 50
@@ -175,8 +176,7 @@ def _point(candidate: dict[str, Any]) -> tuple[float, float, str] | None:
     arena = candidate["costs"].get("arena_device_bytes")
     if accuracy is None or arena is None:
         return None
-    data = candidate["data"]
-    text = f"{candidate['id']}: {data['resolution_px']} px {data['colour']}, {arena / 1024:.1f} kB, {accuracy:.3f}"
+    text = f"{candidate['id']}: {data_text(candidate['data'])}, {arena / 1024:.1f} kB, {accuracy:.3f}"
     return arena / 1024, accuracy, text
 
 

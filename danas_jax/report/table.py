@@ -10,6 +10,7 @@ from rich.table import Table
 
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.search.archive import Archive, winning_data
+from danas_jax.views import data_text
 
 DASH = "–"
 COLUMNS = (
@@ -73,7 +74,7 @@ def search_lines(found: Archive) -> list[str]:
         if result.finalists:
             first = result.candidate(result.finalists[0])
             text += (
-                f", first choice {first.id}: {first.data['resolution_px']} px {first.data['colour']}, search {name} "
+                f", first choice {first.id}: {data_text(first.data)}, search {name} "
                 f"{share(first.accuracy_full)} (int8 {share(first.accuracy_int8)}), "
                 f"arena {kilobytes(first.costs['arena_device_bytes'])}, {millions(first.costs['macs'])} MACs"
             )
@@ -101,7 +102,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
             (
                 str(entry.get("name") or entry.get("id")),
                 budget_text(entry.get("budget")),
-                f"{data.get('resolution_px', DASH)} px {data.get('colour', '')}",
+                data_text(data) if data else DASH,
                 f"{test} [{share(interval[0])}, {share(interval[1])}]" if interval else test,
                 millions(predicted.get("macs")),
                 f"{kilobytes(predicted.get('arena_device_bytes'))} / {kilobytes(predicted.get('arena_host_bytes'))}",

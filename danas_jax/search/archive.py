@@ -16,6 +16,7 @@ from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.search.tiers import TIERS
 from danas_jax.space import SearchSpace
+from danas_jax.views import data_text
 
 SCHEMA_VERSION = 1
 
@@ -214,7 +215,8 @@ def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
         _need(ok, f"{place}.accuracy.{tier} = {value!r}", "from 0 to 1, or null")
     ok = isinstance(data["costs"], dict) and all(v is None or _is_number(v) for v in data["costs"].values())
     _need(ok, f"{place}.costs", "an object of numbers")
-    _keys(data["data"], ("resolution_px", "colour"), f"{place}.data")
+    plain = isinstance(data["data"], dict) and all(isinstance(value, int | str) for value in data["data"].values())
+    _need(plain, f"{place}.data", "an object of numbers and texts")
     if space is not None:
         meaning = json.loads(json.dumps(space.describe(space.check(np.array(genes, dtype=np.int64)))))
         same = data["id"] == space.candidate_id(np.array(genes))
@@ -252,25 +254,26 @@ def evaluations_csv(archive: Archive, space: SearchSpace) -> str:
     out = csv.writer(text, lineterminator="\n")
     accuracies = {f"accuracy_{tier}": getattr(found, tier) for tier in ("half", "full", "int8")}
     columns = accuracies | columns
-    out.writerow(["id", "resolution_px", "colour", *columns, "genes"])
+    names = [axis.name for axis in space.view.axes]
+    out.writerow(["id", *names, *columns, "genes"])
     for i, genes in enumerate(found.genes):
-        data, _ = space.decode(genes)
-        row = [number(c[i]) for c in columns.values()]
-        out.writerow([space.candidate_id(genes), data.resolution_px, data.colour, *row, " ".join(map(str, genes))])
+        data, row = space.data(genes), [number(c[i]) for c in columns.values()]
+        values = [getattr(data, name) for name in names]
+        out.writerow([space.candidate_id(genes), *values, *row, " ".join(map(str, genes))])
     return text.getvalue()
 
 
 def winning_data(archive: Archive) -> list[dict]:
     """Per budget: the data configuration of its first finalist, and the best accuracy each configuration reached.
 
-    `{"budget", "winner": {"resolution_px", "colour"} | None, "accuracy": {"<px> <colour>": best of the half slice}}`
-    over the front and the re-ranked candidates.
+    `{"budget", "winner": values of the data axes | None, "accuracy": {"48 px mono": best of the half slice}}` over the
+    front and the re-ranked candidates.
     """
     rows = []
     for result in archive.budgets:
         best: dict[str, float] = {}
         for c in result.front + result.reranked:
-            name = f"{c.data['resolution_px']} {c.data['colour']}"
+            name = data_text(c.data)
             best[name] = max(best.get(name, 0.0), c.accuracy_half or 0.0)
         winner = result.candidate(result.finalists[0]).data if result.finalists else None
         rows.append({"budget": asdict(result.budget), "winner": winner, "accuracy": best})

@@ -1,12 +1,12 @@
 """Strategy `gradient`: distributions over genes that follow the supernet's gradient and the costs' (DMasking, FBNetV2).
 
 Before each round a budget's MEMBERS distributions learn. Network steps ask the supernet what a little more of each
-value does to the loss of a mixture drawn by the Gumbel-softmax; the resolution, which cannot be mixed, is drawn by hard
-Gumbel, two different ones on the same mixture and pictures, so that each is the other's baseline. All members share
-what they learn of the loss. The expected cost is differentiable, too: its slope by the share of a value is the
-expectation of the cost over systems that have it, taken over samples and the cost tables. Members aim at different
-costs, from the budget's limit down, so together they follow the front. What they propose, half of it near the best
-evaluated so far, is decoded to genes, and only what keeps the hard limits is evaluated.
+value does to the loss of a mixture drawn by the Gumbel-softmax; the input's shape, which cannot be mixed, is drawn by
+hard Gumbel, twice on the same mixture and pictures, two different values of one axis, so that each is the other's
+baseline. All members share what they learn of the loss. The expected cost is differentiable, too: its slope by the
+share of a value is the expectation of the cost over systems that have it, taken over samples and the cost tables.
+Members aim at different costs, from the budget's limit down, so together they follow the front. What they propose, half
+of it near the best evaluated so far, is decoded to genes, and only what keeps the hard limits is evaluated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from danas_jax.search.state import State, generator, tell
 
 __all__ = ["Slopes", "ask", "init", "learn", "tell"]
 
-Slopes = Callable[[np.ndarray, int, Sequence[int]], tuple[float, np.ndarray]]  # see supernet/mixture.py
+Slopes = Callable[[np.ndarray, tuple[int, ...], Sequence[int]], tuple[float, np.ndarray]]  # see supernet/mixture.py
 
 MEMBERS = 6  # distributions, each with a share of the way from the smallest system's costs to the limit
 DISTRIBUTION_STEPS = 8  # per network step: they need no network
@@ -35,7 +35,7 @@ RATE = 0.1  # of Adam (Kingma and Ba 2015), in logits
 LOGIT_RANGE = 4.0  # logits stay within +- this: nothing becomes certain
 TEMPERATURE = 1.0  # of the Gumbel-softmax
 SLOPE_MEMORY = 0.9  # how much of the loss's slopes is kept at a network step
-RESOLUTION_RATE = 0.3  # how far a pair of losses moves what is known of two resolutions
+SHAPE_RATE = 0.3  # how far a pair of losses moves what is known of two values of a shape axis
 KEPT = 0.85  # share of the genes that a proposal near a survivor takes from it
 PENALTY = 0.5  # nats of loss per factor e of cost above a member's aim
 
@@ -146,17 +146,20 @@ def _loss_slopes(state: Learner, allowed: np.ndarray, slopes: Slopes, rng: np.ra
     member = state.steps % MEMBERS
     gumbel = rng.gumbel(size=state.logits.shape[1:])
     shares = _shares((state.logits[member] + gumbel) / TEMPERATURE, allowed)
-    axis = state.problem.space.index["resolution_px"]
-    likely = np.where(allowed[axis], state.logits[member, axis] + gumbel[axis], -np.inf)
-    drawn = np.argsort(-likely)[: min(2, int(allowed[axis].sum()))]
+    axes = list(state.problem.space.shape_axes)
+    likely = np.where(allowed[axes], state.logits[member, axes] + gumbel[axes], -np.inf)
+    shape, free = likely.argmax(-1), [axis for axis in axes if allowed[axis].sum() > 1]
+    axis = free[state.steps // MEMBERS % len(free)] if free else axes[0]  # the axis that is looked at
+    drawn = np.argsort(-likely[axis])[: 2 if free else 1]
+    shapes = [tuple(int(value if a == axis else shape[a]) for a in axes) for value in drawn]
     draw = [*state.seed, state.steps, 2]
-    losses, found = zip(*(slopes(shares, int(resolution), draw) for resolution in drawn), strict=True)
+    losses, found = zip(*(slopes(shares, one, draw) for one in shapes), strict=True)
     kept = min(SLOPE_MEMORY, state.steps / (state.steps + 1))  # the first ones are averaged
     known = kept * state.slopes + (1 - kept) * np.mean(found, axis=0)
-    known[axis] = state.slopes[axis]
+    known[axes] = state.slopes[axes]
     if len(drawn) == 2:
         surprise = (losses[0] - losses[1]) - (known[axis, drawn[0]] - known[axis, drawn[1]])
-        known[axis, drawn] += RESOLUTION_RATE * surprise * np.array([0.5, -0.5])
+        known[axis, drawn] += SHAPE_RATE * surprise * np.array([0.5, -0.5])
     return known
 
 

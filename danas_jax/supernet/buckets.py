@@ -1,7 +1,7 @@
-"""Buckets: a few envelopes per resolution, so that a random subnet does not always pay for the largest.
+"""Buckets: a few envelopes per input shape, so that a random subnet does not always pay for the largest.
 
 Genes are drawn first and bucketed after, so sampling stays unbiased: a subnet runs in the cheapest bucket that holds
-it. Every bucket is one more program to compile at every resolution, so a bucket must earn its place.
+it. Every bucket is one more program to compile in every shape, so a bucket must earn its place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from danas_jax.layers import total_macs
 from danas_jax.space import SearchSpace
 from danas_jax.supernet.elastic import Envelope
 
-MAX_BUCKETS = 3  # programs per resolution
+MAX_BUCKETS = 3  # programs per shape
 _SAMPLES = 2048  # random systems over which the expected cost of a bucket is taken
 _LEAST_GAIN = 0.1  # of the expected MACs: a compilation takes as long as several hundred steps
 
@@ -23,7 +23,7 @@ _LEAST_GAIN = 0.1  # of the expected MACs: a compilation takes as long as severa
 def make_buckets(
     space: SearchSpace, lower: Envelope, upper: Envelope, count: int = MAX_BUCKETS
 ) -> tuple[Envelope, ...]:
-    """At most `count` gene bounds, cheapest first, the last one `upper`; the resolution gene is that of `upper`.
+    """At most `count` gene bounds, cheapest first, the last one `upper`; the shape genes are those of `upper`.
 
     Greedy: starting from `upper`, the step of one gene that lowers the expected MACs of uniformly drawn systems most
     is taken until none does; then the next bucket, given those found. A subnet is taken to cost what its bucket's
@@ -32,8 +32,8 @@ def make_buckets(
     rng = np.random.default_rng(0)
     low, high = np.array(lower), np.array(upper)
     samples = space.canonical(rng.integers(low, high + 1, (_SAMPLES, len(low))))
-    resolution = space.index["resolution_px"]
-    samples[:, resolution] = high[resolution]
+    shape = list(space.shape_axes)
+    samples[:, shape] = high[shape]
     chosen = [high]
     cost = np.full(_SAMPLES, float(_macs(space, upper)))  # of each sample, in the buckets so far
     while len(chosen) < count:
@@ -48,16 +48,17 @@ def make_buckets(
     return tuple(tuple(int(g) for g in bound) for bound in chosen)
 
 
-def bucket_of(buckets: tuple[Envelope, ...], genes: np.ndarray) -> Envelope:
-    """The first (cheapest) of `buckets` that holds `genes` [G], at their resolution.
+def bucket_of(space: SearchSpace, buckets: tuple[Envelope, ...], genes: np.ndarray) -> Envelope:
+    """The first (cheapest) of `buckets` that holds `genes` [G], in their shape.
 
-    The resolution gene is axis 0 of every space and is not compared: each resolution has its own programs. Genes that
-    no bucket holds are a bug of the caller (ValueError): they would be cut silently.
+    Shape genes are not compared: each shape has its own programs. Genes that no bucket holds are a bug of the caller
+    (ValueError): they would be cut silently.
     """
-    inside = (np.asarray(genes)[1:] <= np.array(buckets)[:, 1:]).all(axis=1)
+    first = len(space.shape_axes)
+    inside = (np.asarray(genes)[first:] <= np.array(buckets)[:, first:]).all(axis=1)
     if not inside.any():
         raise ValueError(f"genes {np.asarray(genes).tolist()} lie outside the bounds {buckets[-1]}")
-    return (int(genes[0]), *buckets[int(np.argmax(inside))][1:])
+    return (*(int(gene) for gene in genes[:first]), *buckets[int(np.argmax(inside))][first:])
 
 
 def _best_step(

@@ -15,14 +15,14 @@ import numpy as np
 from danas_jax.layers import CONV, DENSE, INPUT, LayerSpec, with_input_channels
 from danas_jax.space import SearchSpace
 from danas_jax.supernet.network import Masks
-from danas_jax.views.augment import grey
+from danas_jax.views.base import NetworkInput
 
 Envelope = tuple[int, ...]  # gene upper bounds; hashable, so that programs are cached by it
 
 
 def envelope_layers(space: SearchSpace, envelope: Envelope, num_classes: int) -> tuple[LayerSpec, ...]:
-    """The layers that hold every subnet with genes <= envelope; always three input channels (colour is traced)."""
-    return with_input_channels(space.layers(np.array(envelope), num_classes), 3)
+    """The layers that hold every subnet with genes <= envelope; all input channels (what is not seen is traced)."""
+    return with_input_channels(space.layers(np.array(envelope), num_classes), space.view.channels)
 
 
 def masks(space: SearchSpace, genes: jax.Array, layers: tuple[LayerSpec, ...]) -> Masks:
@@ -61,21 +61,16 @@ def masks(space: SearchSpace, genes: jax.Array, layers: tuple[LayerSpec, ...]) -
     return result
 
 
-def apply_colour(space: SearchSpace, images: jax.Array, genes: jax.Array) -> jax.Array:
-    """Pixels [B, H, W, 3] 0..255 -> as float, replicated grey where the colour gene says mono.
-
-    Grey is that of the deployed view.
-    """
-    pixels = images.astype(jnp.float32)
-    colours = jnp.array([colour == "mono" for colour in space.colours])
-    return jnp.where(colours[genes[space.index["colour"]]], grey(pixels), pixels)
+def seen(space: SearchSpace, codes: jax.Array, genes: jax.Array) -> jax.Array:
+    """Codes [B, h, w, C] 0..255 -> as float, with what the traced data genes take away taken away (colour, say)."""
+    shares = {
+        axis.name: jax.nn.one_hot(genes[space.index[axis.name]], len(axis.values)) for axis in space.view.traced_axes
+    }
+    return space.view.blended(codes.astype(jnp.float32), shares)
 
 
 def slice_layer(layer: LayerSpec, arrays: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """The part of a larger layer's arrays (params or batch_stats) that `layer` owns: first channels, central taps.
-
-    A one-channel stem is the sum of the colour stem over its inputs (exact for replicated grey).
-    """
+    """The part of a larger layer's arrays (params or batch_stats) that `layer` owns: first channels, central taps."""
     width = layer.out_shape[2]
     out = {name: array[:width] for name, array in arrays.items() if name != "kernel"}
     if "kernel" not in arrays:
@@ -86,8 +81,8 @@ def slice_layer(layer: LayerSpec, arrays: Mapping[str, jax.Array]) -> dict[str, 
     cut = (kernel.shape[0] - layer.kernel) // 2
     kernel = kernel[cut : cut + layer.kernel, cut : cut + layer.kernel]
     if layer.op == CONV:
-        if layer.inputs == (INPUT,) and layer.in_shape[2] == 1 and kernel.shape[2] == 3:
-            kernel = kernel.sum(axis=2, keepdims=True)
+        if layer.inputs == (INPUT,) and layer.in_shape[2] != kernel.shape[2]:
+            raise ValueError(f"{layer.name} reads {layer.in_shape[2]} of {kernel.shape[2]} channels: see subnet_params")
         kernel = kernel[:, :, : layer.in_shape[2]]
     return out | {"kernel": kernel[..., :width]}
 
@@ -95,3 +90,10 @@ def slice_layer(layer: LayerSpec, arrays: Mapping[str, jax.Array]) -> dict[str, 
 def slice_variables(layers: tuple[LayerSpec, ...], tree: Mapping) -> dict:
     """The params or batch_stats of `layers` out of those of a network that contains them."""
     return {layer.name: slice_layer(layer, tree[layer.name]) for layer in layers if layer.name in tree}
+
+
+def subnet_params(layers: tuple[LayerSpec, ...], source: NetworkInput, supernet: Mapping) -> dict:
+    """The stand-alone params of `layers`, which read `source`, out of a supernet's: sliced, the stem its own."""
+    stem = layers[0]
+    params = slice_variables(with_input_channels(layers, source.view.channels), supernet)
+    return params | {stem.name: params[stem.name] | {"kernel": source.stem_kernel(params[stem.name]["kernel"])}}

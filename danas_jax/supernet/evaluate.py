@@ -26,7 +26,6 @@ from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.network import Network, normalise_pixels
-from danas_jax.views.area import resize_area
 
 BATCH = 64  # images per evaluation batch
 
@@ -92,12 +91,12 @@ def subnet_forward(
     """
     if subnets_per_launch() > 1:
         masks = elastic.masks(space, genes, layers)
-        return _forward(Network(layers), params, masks, lambda x: elastic.apply_colour(space, x, genes))
+        return _forward(Network(layers), params, masks, lambda x: elastic.seen(space, x, genes))
 
     sizes = adaptive.branches_pay(space, envelope)
 
     def run(statistics, images):
-        x = normalise_pixels(elastic.apply_colour(space, images, genes))
+        x = normalise_pixels(elastic.seen(space, images, genes))
         return adaptive.forward(space, envelope, layers, params, statistics, genes, x, sizes)
 
     return lambda images: run(None, images)[1], lambda statistics, images: run(statistics, images)[0]
@@ -135,7 +134,7 @@ def part_of_slice(search: Split, fraction: float, seed: int) -> Split:
     """The fixed part of the search slice that ranks during the search ("half")."""
     order = np.random.default_rng([seed, 4]).permutation(len(search))
     rows = np.sort(order[: max(1, round(fraction * len(search)))])
-    return Split(search.images[rows], search.labels[rows], tuple(search.names[i] for i in rows))
+    return Split(search.raw[rows], search.labels[rows], tuple(search.names[i] for i in rows))
 
 
 class Answers(NamedTuple):
@@ -151,30 +150,30 @@ def subnet_answers(
 ) -> Callable[[np.ndarray, str], Iterator[Answers]]:
     """answers(genes [N, G], name of one of `parts`) -> those of each subnet, in the order that they are found.
 
-    Every subnet is recalibrated on `calibration` images [M, S, S, 3] first.
+    Every subnet is recalibrated on `calibration` examples [M, ...] first.
     """
-    axis = space.index["resolution_px"]
-    views: dict[int, tuple] = {}
+    views: dict[tuple[int, ...], tuple] = {}
 
-    def at(resolution: int) -> tuple:
-        # Deployed views, made once per resolution; colour is a gene inside the program.
-        if resolution not in views:
-            px = space.resolutions_px[resolution]
+    def in_shape(shape: tuple[int, ...]) -> tuple:
+        # Deployed codes, made once per shape; what is taken away from them is a gene inside the program.
+        if shape not in views:
+            data = space.costliest_data(shape)
             sets = {
-                name: jnp.asarray(batches(resize_area(part.images, px), part.labels)[0]) for name, part in parts.items()
+                name: jnp.asarray(batches(space.view.codes(part.raw, data), part.labels)[0])
+                for name, part in parts.items()
             }
-            calibrating = jnp.asarray(calibration_batches(resize_area(calibration, px), len(calibration)))
-            views[resolution] = calibrating, sets
-        return views[resolution]
+            calibrating = jnp.asarray(calibration_batches(space.view.codes(calibration, data), len(calibration)))
+            views[shape] = calibrating, sets
+        return views[shape]
 
     buckets = make_buckets(space, *(tuple(int(g) for g in bound) for bound in bounds))
 
     def answers(genes: np.ndarray, name: str) -> Iterator[Answers]:
-        envelopes = [bucket_of(buckets, row) for row in genes]
+        envelopes = [bucket_of(space, buckets, row) for row in genes]
         size, images = subnets_per_launch(), len(parts[name])
 
         def launch(envelope: elastic.Envelope, chunk: np.ndarray) -> list[Answers]:
-            calibrating, sets = at(envelope[axis])
+            calibrating, sets = in_shape(envelope[: len(space.shape_axes)])
             launched = np.resize(chunk, size)  # the last one is filled up: one shape, one compilation
             program = _subnet_program(space, envelope, num_classes)
             found = program(params, jnp.asarray(genes[launched], jnp.int32), calibrating, sets[name])
@@ -239,7 +238,7 @@ def subnet_evaluator(
 ) -> Callable[[np.ndarray, str], np.ndarray]:
     """evaluate(genes [N, G], "half" | "full") -> exact supernet `metric` [N] on that part of the search slice.
 
-    Every subnet is recalibrated on `calibration` images [M, S, S, 3] first. "half" is a fixed part of the slice.
+    Every subnet is recalibrated on `calibration` examples [M, ...] first. "half" is a fixed part of the slice.
     Raises UserError where the slice's labels tell no ROC-AUC.
     """
     parts = slice_parts(search, half_fraction, seed)

@@ -2,7 +2,7 @@
 
 Shares [G, V] hold, for every gene, a share of each of its values (rows sum to 1, zeros behind an axis's last value).
 One-hot shares are a subnet, and the masks its own. The loss's gradient by the shares says what a little more of each
-value would do. Resolution is no mixture: each has its own program.
+value would do. The input's shape is no mixture: each has its own program.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.distil import label_loss
 from danas_jax.supernet.network import Masks, Network, normalise_pixels
-from danas_jax.supernet.plan import resolution_envelope
-from danas_jax.views.area import resize_area
-from danas_jax.views.augment import grey
+from danas_jax.supernet.plan import shape_envelope
 
 
 def mixed_masks(space: SearchSpace, shares: jax.Array, layers: tuple[LayerSpec, ...]) -> Masks:
@@ -70,18 +68,16 @@ def mixed_masks(space: SearchSpace, shares: jax.Array, layers: tuple[LayerSpec, 
 
 @cache
 def slope_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: int) -> Callable:
-    """jitted (params, shares [G, V], images [B, R, R, 3], labels [B]) -> (loss, its gradient [G, V]).
+    """jitted (params, shares [G, V], codes [B, h, w, C], labels [B]) -> (loss, its gradient [G, V]).
 
-    Batch normalisation is by the batch. The gradient by the resolution's shares is 0.
+    Batch normalisation is by the batch. The gradient by the shares of shape axes is 0.
     """
     layers = elastic.envelope_layers(space, envelope, num_classes)
-    network, colour = Network(layers), space.index["colour"]
-    mono = np.array([name == "mono" for name in space.colours], np.float32)
+    network = Network(layers)
 
-    def loss_of(shares, params, images, labels):
-        pixels = images.astype(jnp.float32)
-        greyness = shares[colour, : len(mono)] @ mono
-        x = normalise_pixels(greyness * grey(pixels) + (1 - greyness) * pixels)
+    def loss_of(shares, params, codes, labels):
+        traced = {axis.name: shares[space.index[axis.name], : len(axis.values)] for axis in space.view.traced_axes}
+        x = normalise_pixels(space.view.blended(codes.astype(jnp.float32), traced))
         part = elastic.slice_variables(layers, params)
         logits = jnp.asarray(network.apply({"params": part}, x, mixed_masks(space, shares, layers), train=True))
         return label_loss(logits, jax.nn.one_hot(labels, num_classes))
@@ -89,26 +85,26 @@ def slope_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: i
     return jax.jit(jax.value_and_grad(loss_of))
 
 
-Slopes = Callable[[np.ndarray, int, Sequence[int]], tuple[float, np.ndarray]]
+Slopes = Callable[[np.ndarray, tuple[int, ...], Sequence[int]], tuple[float, np.ndarray]]
 
 
 def mixture_slopes(
     space: SearchSpace, params: dict, bounds: Bounds, images: Split, num_classes: int, batch_size: int
 ) -> Slopes:
-    """slopes(shares [G, V], index of the resolution, draw) -> (loss, its gradient by the shares, float64 [G, V]).
+    """slopes(shares [G, V], shape genes, draw) -> (loss, its gradient by the shares, float64 [G, V]).
 
-    Each call sees `batch_size` of the pictures, drawn by the integers `draw`, as deployed at that resolution; shares
+    Each call sees `batch_size` of the pictures, drawn by the integers `draw`, as deployed in that shape; shares
     beyond the upper `bounds` must be 0.
     """
-    views: dict[int, np.ndarray] = {}
+    codes: dict[tuple[int, ...], np.ndarray] = {}
 
-    def slopes(shares: np.ndarray, resolution: int, draw: Sequence[int]) -> tuple[float, np.ndarray]:
-        if resolution not in views:
-            views[resolution] = resize_area(images.images, space.resolutions_px[resolution])
+    def slopes(shares: np.ndarray, shape: tuple[int, ...], draw: Sequence[int]) -> tuple[float, np.ndarray]:
+        if shape not in codes:
+            codes[shape] = space.view.codes(images.raw, space.costliest_data(shape))
         rows = np.random.default_rng(draw).permutation(len(images))[:batch_size]
         rows = np.resize(rows, batch_size)  # of few pictures some twice: one shape, one compilation
-        program = slope_program(space, resolution_envelope(space, bounds[1], resolution), num_classes)
-        chosen = views[resolution][rows], images.labels[rows].astype(np.int32)
+        program = slope_program(space, shape_envelope(space, bounds[1], shape), num_classes)
+        chosen = codes[shape][rows], images.labels[rows].astype(np.int32)
         loss, slope = program(shares.astype(np.float32), params, *chosen)
         return float(loss), np.asarray(slope, np.float64)
 

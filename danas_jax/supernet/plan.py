@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from danas_jax.config import ELASTIC, TrainSettings
+from danas_jax.config import TrainSettings, elastic_kinds, kind_of
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.elastic import Envelope
@@ -20,11 +20,16 @@ class Pass(NamedTuple):
     envelope: Envelope
 
 
-def resolution_envelope(space: SearchSpace, genes: np.ndarray, resolution: int) -> Envelope:
-    """`genes` as an envelope at the resolution of that gene value."""
-    bound = genes.copy()
-    bound[space.index["resolution_px"]] = resolution
-    return tuple(int(g) for g in bound)
+def in_shape(space: SearchSpace, genes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """`genes` [G] with these shape genes."""
+    moved = genes.copy()
+    moved[list(space.shape_axes)] = shape
+    return moved
+
+
+def shape_envelope(space: SearchSpace, genes: np.ndarray, shape: tuple[int, ...]) -> Envelope:
+    """`genes` as an envelope with these shape genes."""
+    return tuple(int(g) for g in in_shape(space, genes, shape))
 
 
 @dataclass(frozen=True)
@@ -59,58 +64,56 @@ class Plan:
         for stage in self.settings.stages:
             if step < round(stage.until_fraction * self.steps):
                 return stage.elastic
-        return ELASTIC
+        return elastic_kinds(self.space)
 
     def step_bounds(self, step: int) -> Bounds:
         """The bounds with the lower one lifted to the upper one wherever an axis is not elastic yet."""
         lower, upper = self.bounds
         elastic = self.elastic(step)
-        free = [(axis.name.rsplit(".")[-1].removesuffix("_px") in elastic) for axis in self.space.axes]
+        free = [kind_of(axis) in elastic for axis in self.space.axes]
         return np.where(free, lower, upper), upper
 
-    def resolution(self, step: int) -> int:
-        """Gene value of the step's resolution: every one equally often within each round of that many steps."""
-        axis = self.space.index["resolution_px"]
-        low, high = (int(bound[axis]) for bound in self.step_bounds(step))
-        count = high - low + 1
-        return low + int(np.random.default_rng([self.seed, 2, step // count]).permutation(count)[step % count])
+    def shape(self, step: int) -> tuple[int, ...]:
+        """Shape genes of the step: every combination equally often within each round of that many steps."""
+        shapes = self.space.shape_genes(*self.step_bounds(step))
+        count = len(shapes)
+        return shapes[np.random.default_rng([self.seed, 2, step // count]).permutation(count)[step % count]]
 
     def sandwich(self, step: int) -> list[np.ndarray]:
-        """Genes of the largest, the smallest and the random subnets, all at the step's resolution."""
+        """Genes of the largest, the smallest and the random subnets, all in the step's shape."""
         lower, upper = self.step_bounds(step)
         rng = np.random.default_rng([self.seed, 3, step])
         random_genes = rng.integers(lower, upper + 1, (self.settings.random_subnets, len(lower)))
-        resolution = self.resolution(step)
-        rows = []
-        for genes in (upper, lower, *random_genes):
-            genes = genes.copy()
-            genes[self.space.index["resolution_px"]] = resolution
-            rows.append(self.space.canonical(genes))
-        return rows
+        shape = self.shape(step)
+        return [self.space.canonical(in_shape(self.space, genes, shape)) for genes in (upper, lower, *random_genes)]
 
     def passes(self, step: int) -> list[Pass]:
         """The subnets of a step, the teacher of the others first.
 
-        That is the sandwich, and before it, with `full_resolution` and a lower resolution drawn, the largest subnet at
-        the highest one. The smallest subnet has an envelope of its own; the random ones run in their buckets.
+        That is the sandwich, and before it, with `full_resolution` and another shape drawn, the largest subnet in the
+        largest one. The smallest subnet has an envelope of its own; the random ones run in their buckets.
         """
         lower, upper = self.step_bounds(step)
-        resolution, highest = self.resolution(step), int(upper[self.space.index["resolution_px"]])
+        shape, highest = self.shape(step), self.largest_shape(upper)
         largest, smallest, *others = self.sandwich(step)
         buckets = make_buckets(self.space, tuple(lower.tolist()), tuple(upper.tolist()))
         passes = [
-            Pass(largest, resolution_envelope(self.space, upper, resolution)),
-            Pass(smallest, resolution_envelope(self.space, lower, resolution)),
-            *(Pass(genes, bucket_of(buckets, genes)) for genes in others),
+            Pass(largest, shape_envelope(self.space, upper, shape)),
+            Pass(smallest, shape_envelope(self.space, lower, shape)),
+            *(Pass(genes, bucket_of(self.space, buckets, genes)) for genes in others),
         ]
-        if self.settings.full_resolution and resolution < highest:
-            passes.insert(0, Pass(self.space.canonical(upper), resolution_envelope(self.space, upper, highest)))
+        if self.settings.full_resolution and shape != highest:
+            passes.insert(0, Pass(self.space.canonical(upper), shape_envelope(self.space, upper, highest)))
         return passes
+
+    def largest_shape(self, upper: np.ndarray) -> tuple[int, ...]:
+        """Shape genes of the upper bound [G]."""
+        return tuple(int(upper[axis]) for axis in self.space.shape_axes)
 
     def image_views(self) -> int:
         """Image views the training spends: one image forward and backward through one subnet = one view."""
         passes = self.steps * (2 + self.settings.random_subnets)
         if self.settings.full_resolution:
-            highest = int(self.bounds[1][self.space.index["resolution_px"]])
-            passes += sum(self.resolution(step) < highest for step in range(self.steps))
+            highest = self.largest_shape(self.bounds[1])
+            passes += sum(self.shape(step) != highest for step in range(self.steps))
         return passes * self.settings.batch_size

@@ -1,8 +1,9 @@
 """Training of the supernet, once: sandwich rule, in-place distillation, every data configuration in turn.
 
-A step draws one resolution (stratified over an epoch), then runs the largest subnet in colour on the labels, the
-smallest in mono and random ones on the largest's soft labels (Yu et al. 2020). Genes are drawn on the host; one
-gradient program per (resolution, envelope) serves them all, gradients are averaged, and one optimiser step follows.
+A step draws one input shape (stratified over an epoch; a resolution, of pictures), then runs the largest subnet, which
+sees everything, on the labels, the smallest and random ones on the largest's soft labels (Yu et al. 2020). Genes are
+drawn on the host; one gradient program per (shape, envelope) serves them all, gradients are averaged, and one optimiser
+step follows.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from danas_jax.supernet.distil import Distillation, label_loss
 from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
-from danas_jax.supernet.plan import Plan, resolution_envelope
+from danas_jax.supernet.plan import Plan, shape_envelope
 
 _LOG_EVERY_S, _RECENT_LOGS = 2.0, 30
 
@@ -41,7 +42,7 @@ def gradient_program(
     loss: Callable[[jax.Array, jax.Array], jax.Array] = label_loss,
     compute_dtype: str = "float32",
 ) -> Callable:
-    """jitted (params, views [B, R, R, 3], targets, genes [G]) -> (loss, logits, gradients of all params).
+    """jitted (params, views [B, h, w, C], targets, genes [G]) -> (loss, logits, gradients of all params).
 
     `loss` takes (logits [B, K], targets); the labels' takes targets [B, K]. Activations and
     products are of `compute_dtype`; params, BN statistics, logits, loss and gradients are float32.
@@ -50,7 +51,7 @@ def gradient_program(
 
     def loss_of(params, views, targets, genes):
         part = elastic.slice_variables(layers, params)
-        x = normalise_pixels(elastic.apply_colour(space, views, genes)).astype(compute_dtype)
+        x = normalise_pixels(elastic.seen(space, views, genes)).astype(compute_dtype)
         if ops.on_cpu():  # blocks beyond the depth are jumped over
             logits = adaptive.forward(space, envelope, layers, part, None, genes, x, sizes=False)[0]
         else:
@@ -84,15 +85,15 @@ def train(
     """
     plan = Plan(space, settings, bounds, len(split), seed)
     devices = batch_devices(settings.batch_size)
-    largest = resolution_envelope(space, bounds[1], int(bounds[1][space.index["resolution_px"]]))
+    largest = shape_envelope(space, bounds[1], plan.largest_shape(bounds[1]))
     params, _ = init_variables(elastic.envelope_layers(space, largest, num_classes), seed)
     optimiser = make_optimiser(settings, plan.steps)
     weights = initial_weights(optimiser, params, averaged=settings.ema_decay > 0)
     state = {**weights, "step": np.asarray(0)}
     state = checkpoints.restore(state) or state
     weights = devices.replicate({name: state[name] for name in weights})
-    images, labels = devices.replicate((jnp.asarray(split.images), jnp.asarray(split.labels)))
-    batch = _batch_program(settings, num_classes, devices)
+    raw, labels = devices.replicate((jax.device_put(split.raw), jax.device_put(split.labels)))
+    batch = _batch_program(space, settings, num_classes, devices)
     update = update_program(settings, optimiser, devices)
     distillation = Distillation(settings.distillation, settings.label_weight)
     # Soft labels need no loss of their own, so the random subnets run the largest's program.
@@ -108,16 +109,14 @@ def train(
         views, losses, grads = {}, [], []
         targets, hits = jnp.zeros(()), jnp.zeros(())
         for i, (genes, envelope) in enumerate(plan.passes(step)):
-            resolution_px = space.resolutions_px[genes[space.index["resolution_px"]]]
-            if resolution_px not in views:
-                views[resolution_px], hard = batch(images, labels, seed, rows, epoch, resolution_px)
+            shape = envelope[: len(space.shape_axes)]
+            if shape not in views:
+                views[shape], hard = batch(raw, labels, seed, rows, epoch, shape)
                 targets = hard if i == 0 else targets
             pass_loss = student_loss if i else label_loss
             program = gradient_program(space, envelope, num_classes, pass_loss, settings.compute_dtype)
             programs.add(program)
-            loss, logits, grad = program(
-                weights["params"], views[resolution_px], targets, jnp.asarray(genes, jnp.int32)
-            )
+            loss, logits, grad = program(weights["params"], views[shape], targets, jnp.asarray(genes, jnp.int32))
             if i == 0:
                 hits = jnp.mean(logits.argmax(-1) == labels[rows])
                 targets = distillation.targets(logits, targets)
@@ -151,12 +150,15 @@ def train(
     return jax.device_get(weights["average" if settings.ema_decay else "params"])
 
 
-def _batch_program(settings: TrainSettings, num_classes: int, devices: Devices) -> Callable:
-    """jitted (images, labels, seed, rows [B], view, resolution_px) -> views and targets, split over the devices."""
+def _batch_program(space: SearchSpace, settings: TrainSettings, num_classes: int, devices: Devices) -> Callable:
+    """jitted (raw, labels, seed, rows [B], view, shape genes) -> views and targets, split over the devices."""
 
-    @partial(jax.jit, static_argnames="resolution_px")
-    def batch(images, labels, seed, rows, view, resolution_px):
-        return devices.split(training_batch(images, labels, seed, rows, view, resolution_px, num_classes, settings))
+    @partial(jax.jit, static_argnames="shape")
+    def batch(raw, labels, seed, rows, view, shape):
+        def codes_of(keys, raw):
+            return space.view.training(keys, raw, space.costliest_data(shape), settings)
+
+        return devices.split(training_batch(raw, labels, seed, rows, view, codes_of, num_classes, settings))
 
     return batch
 

@@ -14,12 +14,15 @@ One view is one file in this folder; jax is imported inside the functions that n
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
+
+from danas_jax.errors import UserError
 
 if TYPE_CHECKING:
     import jax
@@ -33,6 +36,14 @@ class Axis:
 
     name: str
     values: tuple[int, ...] | tuple[str, ...]
+
+
+def check_ascending(field: str, values: tuple, low: int, high: int) -> None:
+    """UserError naming `space.<field>` unless `values` are ascending integers from `low` to `high`."""
+    if not values or any(not isinstance(v, int) or not low <= v <= high for v in values):
+        raise UserError(f"space.{field} = {values}: give integers from {low} to {high}")
+    if list(values) != sorted(set(values)):
+        raise UserError(f"space.{field} = {values}: give each value once, ascending")
 
 
 class Augmentation(Protocol):
@@ -113,9 +124,81 @@ class View(ABC):
         """
 
     @abstractmethod
+    def read(self, codes: jax.Array, data: Any) -> jax.Array:
+        """`selected` of float codes [B, h, w, `channels`] -> [B, h, w, c]; traced."""
+
+    @abstractmethod
     def stem_kernel(self, kernel: Any, data: Any) -> Any:
         """A supernet stem's kernel [k, k, `channels`, out] -> the deployed one's [k, k, c, out], with equal answers."""
+
+    def manifest(self, data: Any, raw_shape: tuple[int, ...]) -> dict:
+        """What firmware and `danas predict` must know, JSON-ready: the values of the axes, and the view.
+
+        `raw_shape` is that of one raw example.
+        """
+        fields = dataclasses.fields(self)  # ty: ignore[invalid-argument-type]
+        return {
+            **{axis.name: getattr(data, axis.name) for axis in self.axes},
+            "view": {"kind": self.kind, **{field.name: getattr(self, field.name) for field in fields}},
+            "raw_shape": list(raw_shape),
+            "normalisation": "(code - 128) / 128",
+        }
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """All of them, in the order of the genes."""
+        return self.shape_axes + self.traced_axes
+
+    def smallest(self) -> View:
+        """This view with the cheapest value of each shape axis alone."""
+        values = [axis.values for axis in self.shape_axes]
+        names = [field.name for field in dataclasses.fields(self)]  # ty: ignore[invalid-argument-type]
+        cheapest = {name: getattr(self, name)[:1] for name in names if getattr(self, name) in values}
+        return dataclasses.replace(self, **cheapest)  # ty: ignore[invalid-argument-type]
 
     def data(self, **values: int | str) -> DataConfig:
         """The configuration with these values of the axes."""
         return self.config(**values)
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """What one network reads: a view under one data configuration."""
+
+    view: View
+    data: DataConfig
+
+    @property
+    def shape(self) -> Shape:
+        """The deployed network's input."""
+        return self.view.shape(self.data)
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return self.data.text
+
+    @property
+    def values(self) -> dict[str, int | str]:
+        """The values of the axes, by name."""
+        return {axis.name: getattr(self.data, axis.name) for axis in self.view.axes}
+
+    def deployed(self, raw: np.ndarray) -> np.ndarray:
+        """Raw examples [N, ...] -> uint8 [N, h, w, c]: what the board sees."""
+        return self.view.deployed(raw, self.data)
+
+    def training(self, keys: jax.Array, raw: jax.Array, settings: Augmentation) -> jax.Array:
+        """Augmented raw examples [B, ...] -> float32 codes [B, h, w, channels of the view]; traced."""
+        return self.view.training(keys, raw, self.data, settings)
+
+    def manifest(self, raw_shape: tuple[int, ...]) -> dict:
+        """What firmware and `danas predict` must know, JSON-ready."""
+        return self.view.manifest(self.data, raw_shape)
+
+    def stem_kernel(self, kernel: Any) -> Any:
+        """A supernet stem's kernel -> the deployed one's."""
+        return self.view.stem_kernel(kernel, self.data)
+
+    def read(self, codes: jax.Array) -> jax.Array:
+        """Codes [B, h, w, channels of the view] -> [B, h, w, c] as the deployed network reads them; traced."""
+        return self.view.read(codes, self.data)

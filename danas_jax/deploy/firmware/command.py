@@ -82,7 +82,7 @@ def _projects(finalist: Exported, kinds: tuple[str, ...]) -> Mapping[Path, bytes
 
 
 def _emulate(finalists: list[Exported], config: Config, cpu: str) -> None:
-    images = open_data(config.data, native_resolution_px(config), config.seed).load("validation", "export").images
+    images = open_data(config.data, native_resolution_px(config), config.seed).load("validation", "export").raw
     chosen = images[np.unique(np.linspace(0, len(images) - 1, IMAGES).round().astype(int))]
     for finalist in finalists:
         found = emulate(finalist.tflite, finalist.manifest, finalist.model, chosen, cpu)

@@ -10,7 +10,9 @@ from supernet_toys import noise
 
 from danas_jax.config import TrainSettings
 from danas_jax.data.batches import calibration_rows, training_batch
-from danas_jax.views.augment import grey, mixed, training_views, view_keys
+from danas_jax.data.mixing import mixed, view_keys
+from danas_jax.views._pictures import grey, training_views
+from danas_jax.views.image import ImageData, ImageView
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 BATCH, PX = 8, 12
@@ -97,12 +99,19 @@ def test_the_share_follows_the_beta_distribution(kind, parameter, expected):
     assert np.mean(np.abs(2 * np.array(shares) - 1)) == pytest.approx(expected, abs=0.1)
 
 
+def crops(settings):
+    view = ImageView((PX,))
+    return lambda keys, raw: view.training(keys, raw, ImageData(PX, "rgb"), settings)
+
+
 def test_a_batch_is_a_function_of_seed_rows_and_view():
     settings = dataclasses.replace(TrainSettings(), mixup=0.4, cutmix=1.0, saturation_jitter=0.3)
     images, labels = jnp.asarray(noise(20, 16)), jnp.arange(20) % 3
 
     def batch(seed, rows, view):
-        return jax.device_get(training_batch(images, labels, seed, jnp.asarray(rows), view, PX, 3, settings))
+        return jax.device_get(
+            training_batch(images, labels, seed, jnp.asarray(rows), view, crops(settings), 3, settings)
+        )
 
     one = batch(0, [3, 1, 4, 15], 2)
     assert one[0].shape == (4, PX, PX, 3)
@@ -118,7 +127,7 @@ def test_every_option_reaches_the_batch(option):
     none = dataclasses.replace(TrainSettings(), crop_area_min=1.0, colour_jitter=0.0)
     images, labels, rows = jnp.asarray(noise(BATCH, 16)), jnp.arange(BATCH), jnp.arange(BATCH)
     plain, changed = (
-        training_batch(images, labels, 0, rows, 0, PX, BATCH, settings)
+        training_batch(images, labels, 0, rows, 0, crops(settings), BATCH, settings)
         for settings in (none, dataclasses.replace(none, **{option: 0.5}))
     )
     assert not np.allclose(plain[0], changed[0], atol=1.0)
@@ -128,7 +137,7 @@ def test_every_option_reaches_the_batch(option):
 def test_targets_are_smoothed_labels():
     settings = dataclasses.replace(TrainSettings(), label_smoothing=0.3)
     images, labels = jnp.asarray(noise(4, 16)), jnp.array([2, 0, 1, 1])
-    _, targets = training_batch(images, labels, 0, jnp.array([3, 0]), 0, PX, 3, settings)
+    _, targets = training_batch(images, labels, 0, jnp.array([3, 0]), 0, crops(settings), 3, settings)
     np.testing.assert_allclose(targets, [[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], rtol=1e-6)
 
 

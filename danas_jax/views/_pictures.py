@@ -1,0 +1,54 @@
+"""Training views of pictures on the device: random resized crop, flip, brightness, contrast, saturation."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import random
+
+_ASPECT = 4 / 3  # crops are at most this much wider than high, or higher than wide
+_SATURATION = 1  # what is folded into a key for the draws that only some recipes make
+
+
+def grey(pixels: jax.Array) -> jax.Array:
+    """Float pixels [..., 3] in 0..255 -> luminance [..., 1] by the arithmetic of `views.grey`, pixels rounded first."""
+    whole = jnp.round(pixels)
+    return jnp.floor((whole @ jnp.array([77.0, 150.0, 29.0]) + 128.0) / 256.0)[..., None]
+
+
+def training_views(
+    keys: jax.Array,
+    images: jax.Array,
+    resolution_px: int,
+    crop_area_min: float,
+    jitter: float,
+    saturation_jitter: float = 0.0,
+) -> jax.Array:
+    """Augmented views of images [B, S, S, 3] uint8 -> float32 [B, R, R, 3] in 0..255.
+
+    The same keys at another resolution show the same crop in the same light.
+    """
+
+    def one(key: jax.Array, image: jax.Array) -> jax.Array:
+        size = image.shape[0]
+        area_key, aspect_key, place_key, flip_key, tone_key = random.split(key, 5)
+        area = random.uniform(area_key, minval=crop_area_min, maxval=1.0)
+        aspect = jnp.exp(random.uniform(aspect_key, minval=-1.0, maxval=1.0) * jnp.log(_ASPECT))
+        sides = jnp.minimum(jnp.sqrt(area) * jnp.stack([jnp.sqrt(aspect), 1 / jnp.sqrt(aspect)]), 1.0) * size
+        corner = random.uniform(place_key, (2,)) * (size - sides)
+        scale = resolution_px / sides
+        view = jax.image.scale_and_translate(
+            image.astype(jnp.float32), (resolution_px, resolution_px, 3), (0, 1), scale, -corner * scale, "linear"
+        )
+        view = jnp.where(random.bernoulli(flip_key), view[:, ::-1], view)
+        contrast, brightness = 1 + jitter * random.uniform(tone_key, (2,), minval=-1.0, maxval=1.0)
+        view = jnp.clip((view - 128.0) * contrast + 128.0 * brightness, 0.0, 255.0)
+        if saturation_jitter:
+            saturation = 1 + saturation_jitter * random.uniform(
+                random.fold_in(key, _SATURATION), minval=-1.0, maxval=1.0
+            )
+            neutral = grey(view)
+            view = jnp.clip(neutral + saturation * (view - neutral), 0.0, 255.0)
+        return view
+
+    return jax.vmap(one)(keys, images)
