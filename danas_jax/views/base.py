@@ -32,7 +32,7 @@ class Axis:
     """One gene: its name (`resolution_px`, `s2.width`, `s2.b1.kernel` ...) and its values, cheap to costly."""
 
     name: str
-    values: tuple[int, ...] | tuple[str, ...]
+    values: tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
 class Augmentation(Protocol):
@@ -116,6 +116,6 @@ class View(ABC):
     def stem_kernel(self, kernel: Any, data: Any) -> Any:
         """A supernet stem's kernel [k, k, `channels`, out] -> the deployed one's [k, k, c, out], with equal answers."""
 
-    def data(self, **values: int | str) -> DataConfig:
+    def data(self, **values: float | str) -> DataConfig:
         """The configuration with these values of the axes."""
         return self.config(**values)
