@@ -5,6 +5,7 @@ Units end a field's name; 1 kB = 1,024 B; fields are always bytes. `validate` re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -64,12 +65,21 @@ class LatencyTable:
 class DataSettings:
     """Where the pictures come from."""
 
-    source: Literal["synthetic", "folder"] = "synthetic"  # synthetic: made on the spot; folder: data.path
-    path: str = ""  # folder source: <split>/<class>/*.jpg|png, or <class>/* (then split here)
+    # synthetic: made on the spot; the others read data.path, see docs/data.md
+    source: Literal["synthetic", "folder", "csv", "npz", "tfds"] = "synthetic"
+    modality: Literal["image", "audio", "series"] = "image"  # what an example is; series come from npz
+    path: str = ""  # folder, .csv manifest, .npz or a folder of them; tfds: name, name:version or a prepared folder
+    data_dir: str = ""  # tfds: where sets are prepared, "" = ~/tensorflow_datasets
+    split_names: tuple[str, ...] = ()  # tfds: what the set calls its splits, e.g. train=train_quality
+    input_field: str = ""  # what holds an example, "" = tfds: the supervised input, csv: file, npz: x
+    label_field: str = ""  # what holds its class, "" = tfds: the supervised target, csv: label, npz: y
+    sample_rate_hz: int = 16000  # audio: clips of another rate are resampled to this one [Hz]
+    clip_s: float = 1.0  # audio: shorter clips lie in the middle of zeros, of longer ones the middle is taken [s]
     search_fraction: float = 0.2  # share of train held out to rank subnets, by group where known
     limit_per_class: int = 0  # use at most this many training images of each class, 0 = all (for learning curves)
-    group_field: str = ""  # column of metadata.csv whose rows stay together in every derived split
-    slice_fields: tuple[str, ...] = ()  # columns of metadata.csv whose values get figures of their own
+    group_field: str = ""  # column (metadata.csv, csv), array or feature whose equal values stay in one derived split
+    group_pattern: str = ""  # files: regular expression whose first group, found in the file's name, is the group
+    slice_fields: tuple[str, ...] = ()  # columns, arrays or features whose values get figures of their own
     validation_fraction: float = 0.15  # share for validation where the folder has no splits
     test_fraction: float = 0.15  # share for test where the folder has no splits
     max_unreadable_fraction: float = 0.05  # more unreadable images than this end the run
@@ -260,10 +270,7 @@ def validate(config: Config) -> None:
         if settings.batch_size == 1 and (settings.mixup or settings.cutmix):
             problems.append(f"{section}.batch_size = 1: mixup and cutmix need 2 or more")
     problems += _stage_problems(config.train.stages)
-    if config.data.source == "folder":
-        need(bool, "name the folder of pictures: --data.path DIR", "data.path")
-    else:
-        need(lambda v: not v, "synthetic scenes have no metadata.csv, leave it out", "data.slice_fields")
+    problems += _data_problems(config.data)
     need(lambda v: v is None or 0 <= v < 1, "give 0 up to below 1, or leave it out", "export.max_false_alarm_rate")
     if not config.budgets:
         problems.append("budgets is empty: give at least one, e.g. --limits.sram-bytes 65536")
@@ -281,6 +288,53 @@ def validate(config: Config) -> None:
         problems.append(f"baselines: names {names} must be different, not empty and without '/'")
     if problems:
         raise UserError("\n".join(problems))
+
+
+_ONLY_OF = {  # sources that a field is for
+    "path": ("folder", "csv", "npz", "tfds"),
+    "slice_fields": ("folder", "csv", "npz", "tfds"),
+    "group_field": ("folder", "csv", "npz", "tfds"),
+    "group_pattern": ("folder", "csv"),
+    "input_field": ("csv", "npz", "tfds"),
+    "label_field": ("csv", "npz", "tfds"),
+    "data_dir": ("tfds",),
+    "split_names": ("tfds",),
+}
+_MODALITIES = {"synthetic": ("image",), "npz": ("image", "audio", "series")}  # the others: image, audio
+
+
+def _data_problems(data: DataSettings) -> list[str]:
+    """What is wrong with the settings of a source."""
+    problems = [
+        f"data.{name} = {getattr(data, name)!r}: source {data.source} does not use it, leave it out or give another"
+        for name, sources in _ONLY_OF.items()
+        if getattr(data, name) and data.source not in sources
+    ]
+    if data.source != "synthetic" and not data.path:
+        problems.append(f"data.path = '': name what source {data.source} reads: --data.path PATH")
+    if data.modality not in (right := _MODALITIES.get(data.source, ("image", "audio"))):
+        problems.append(f"data.modality = {data.modality!r}: source {data.source} has {' or '.join(right)}")
+    if data.sample_rate_hz < 1:
+        problems.append(f"data.sample_rate_hz = {data.sample_rate_hz}: give 1 or more")
+    elif data.clip_s * data.sample_rate_hz < 1:
+        problems.append(f"data.clip_s = {data.clip_s}: give a positive number of seconds")
+    if data.group_field and data.group_pattern:
+        problems.append(f"data.group_pattern = {data.group_pattern!r}: leave it out, or data.group_field")
+    try:
+        if data.group_pattern and not re.compile(data.group_pattern).groups:
+            problems.append(f"data.group_pattern = {data.group_pattern!r}: put what is the group into ( )")
+    except re.error as error:
+        problems.append(f"data.group_pattern = {data.group_pattern!r}: no regular expression ({error})")
+    names = [entry.partition("=")[0] for entry in data.split_names]
+    if len(set(names)) != len(names) or any(
+        name not in ("train", "validation", "test") or not entry.partition("=")[2]
+        for name, entry in zip(names, data.split_names, strict=True)
+    ):
+        problems.append(
+            f"data.split_names = {data.split_names}: give each of train, validation and test at most once, "
+            "as train=train_quality"
+        )
+    return problems
 
 
 def _stage_problems(stages: tuple[TrainStage, ...]) -> list[str]:

@@ -208,7 +208,7 @@ def test_the_recipes_have_ranges(section, key, wrong, right):
         (
             "data",
             {"slice_fields": ("source",)},
-            r"^data\.slice_fields = \('source',\): synthetic scenes",
+            r"^data\.slice_fields = \('source',\): source synthetic does not",
         ),
         ("export", {"verify_images": 0}, r"^export\.verify_images = 0: give 1 or more"),
         ("export", {"percentile": 50.0}, r"^export\.percentile = 50\.0: give a percentage above 50, up to 100"),

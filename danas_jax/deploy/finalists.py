@@ -15,7 +15,8 @@ import numpy as np
 
 from danas_jax import run
 from danas_jax.config import Config, Limits
-from danas_jax.data.dataset import Split, pixels
+from danas_jax.data.dataset import Split
+from danas_jax.data.sources.base import aligned
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, write_answers
 from danas_jax.deploy.export import FILES, export, test_answers
@@ -56,7 +57,7 @@ def each_once(finalists: list[Finalist]) -> list[Finalist]:
 
 def joined(first: Split, second: Split) -> Split:
     """Two splits as one."""
-    images = pixels(len(first) + len(second), first.images.shape[1])
+    images = aligned((len(first) + len(second), *first.images.shape[1:]), first.images.dtype)
     np.concatenate([first.images, second.images], out=images)
     return Split(images, np.concatenate([first.labels, second.labels]), first.names + second.names)
 
