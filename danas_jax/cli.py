@@ -33,6 +33,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER|--webcam [--json]
        danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
+       danas data check PATH [--json]    counts, sizes, duplicates, leaks, unreadable files, a sheet of examples
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
@@ -117,6 +118,11 @@ def _command(arguments: list[str]) -> int:
         from danas_jax.lut import command as lut
 
         lut.main(rest)
+        return OK
+    if command == "data" and rest[:1] == ["check"]:
+        from danas_jax.report.check_command import check_command
+
+        check_command(rest[1:])
         return OK
     if command == "cost":
         from danas_jax.report.cost_command import cost_command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import os
@@ -45,6 +46,9 @@ class Source:
     shape: tuple[int, ...]  # of one example: [S, S, 3], [samples] or [samples, channels]
     dtype: np.dtype  # uint8 pictures, int16 sound and series
     read: Callable[[str], np.ndarray]
+    unreadable: Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # {key: why} of what was left out while listing
 
 
 def fingerprint_of(*parts: Iterable[Any]) -> str:

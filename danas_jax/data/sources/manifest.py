@@ -63,6 +63,7 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         files.shape,
         files.dtype,
         files.read,
+        probed.bad,
     )
 
 
