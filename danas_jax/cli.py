@@ -34,6 +34,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
+       danas data prepare NAME           download and prepare a TensorFlow Datasets set, e.g. wake_vision
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
 
@@ -129,6 +130,12 @@ def _command(arguments: list[str]) -> int:
 
         evaluate_command(rest)
         return OK
+    if command == "data":
+        _quiet()
+        from danas_jax.data.command import data_command
+
+        data_command(rest)
+        return OK
     if command == "boards":
         from danas_jax.hardware.boards_command import boards_command
 
@@ -137,7 +144,7 @@ def _command(arguments: list[str]) -> int:
     commands = ("run", *PHASES)
     if command not in commands:
         near = difflib.get_close_matches(
-            command, (*commands, "predict", "evaluate", "bench", "boards", "lut", "cost"), n=1
+            command, (*commands, "predict", "evaluate", "bench", "boards", "data", "lut", "cost"), n=1
         )
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
