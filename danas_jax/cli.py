@@ -35,6 +35,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
        danas data check PATH [--json]    counts, sizes, duplicates, leaks, unreadable files, a sheet of examples
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
+       danas data prepare NAME           download and prepare a TensorFlow Datasets set, e.g. wake_vision
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
 
@@ -135,6 +136,12 @@ def _command(arguments: list[str]) -> int:
 
         evaluate_command(rest)
         return OK
+    if command == "data":
+        _quiet()
+        from danas_jax.data.command import data_command
+
+        data_command(rest)
+        return OK
     if command == "boards":
         from danas_jax.hardware.boards_command import boards_command
 
@@ -143,7 +150,7 @@ def _command(arguments: list[str]) -> int:
     commands = ("run", *PHASES)
     if command not in commands:
         near = difflib.get_close_matches(
-            command, (*commands, "predict", "evaluate", "bench", "boards", "lut", "cost"), n=1
+            command, (*commands, "predict", "evaluate", "bench", "boards", "data", "lut", "cost"), n=1
         )
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")

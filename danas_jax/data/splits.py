@@ -67,12 +67,12 @@ def completed(
                 raise UserError(f"{where}: class {name!r} is in {split} but not in train")
             if in_train and not in_split:
                 raise UserError(f"{where}: class {name!r} is in train but not in {split}")
-            if not in_train:
-                raise UserError(f"{where}: class {name!r} has no {noun}")
         shared = sorted(set(given["train"].groups) & set(given[split].groups)) if split != "train" else []
         if shared:
             example = shared[0].split(":", 1)[1]
             warnings.append(f"{len(shared)} groups are in both train and {split}, e.g. {example}")
+    if not counts["train"].all():
+        raise UserError(f"{where}: class {class_names[int(counts['train'].argmin())]!r} has no {noun}")
     splits, total = dict(given), len(given["train"])
     for split in ("test", "validation"):
         if split not in splits:

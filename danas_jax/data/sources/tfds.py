@@ -59,11 +59,16 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
     for split, theirs in names.items():
         try:
             records[split] = builder.as_data_source(split=theirs, decoders=decoders)
-        except (NotImplementedError, ValueError, OSError) as error:
+        except NotImplementedError as error:
+            other = builder.info.file_format.value
+            raise UserError(
+                f"{where}: {folder} is prepared as {other}: prepare it again, as array_record, in another data_dir"
+            ) from error
+        except (ValueError, OSError) as error:
             raise UserError(f"{where}: split {theirs!r} cannot be read: {error}") from error
         files = [Path(path) for path in builder.info.splits[theirs].filepaths]
         stamps.append((split, theirs, [(file.name, file.stat().st_size) for file in files if file.exists()]))
-        tables[split] = _table(records[split], columns, builder.info, f"{folder.name} {theirs}", stamps[-1])
+        tables[split] = _table(records[split], columns, builder.info, f"{builder.info.full_name} {theirs}", stamps[-1])
     class_names = _class_names(builder.info.features[labels], tables["train"][labels])
     number = {name: i for i, name in enumerate(class_names)}
     for split, table in tables.items():
@@ -93,9 +98,14 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
     return Source(class_names, splits, tuple(warnings), fingerprint, kind.noun, kind.shape, kind.dtype, read)
 
 
+def sets_folder(data_dir: str) -> Path:
+    """Where sets are prepared: `data_dir`, or where the library puts them."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
 def prepared_folder(path: str, data_dir: str) -> Path:
     """The folder of a prepared set, by name or path; of several versions the highest. UserError where there is none."""
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    root = sets_folder(data_dir)
     name, _, version = path.partition(":")
     place = Path(path).expanduser()
     if not place.is_dir():
@@ -153,6 +163,8 @@ def _fields(info: Any, settings: DataSettings, where: str) -> tuple[str, str]:
     for name, value in given.items():
         if value and value not in info.features:
             raise UserError(f"data.{name} = {value!r}: no such feature, there are {_names(info)}")
+        if value and name != "input_field" and info.features[value].shape != ():
+            raise UserError(f"data.{name} = {value!r}: it is {info.features[value]}, give one with single values")
     return inputs, labels
 
 
@@ -189,9 +201,13 @@ def _table(
     with Progress(f"listing {title}") as progress:
         for start in range(0, len(records), _AT_ONCE):
             stop = min(start + _AT_ONCE, len(records))
-            for example in records.__getitems__(range(start, stop)):  # ty: ignore[missing-attribute]
-                for name in columns:
-                    values[name].append(_text(example[name], info.features[name], name))
+            try:
+                for example in records.__getitems__(range(start, stop)):  # ty: ignore[missing-attribute]
+                    for name in columns:
+                        values[name].append(_text(example[name], info.features[name], name))
+            except Exception as error:  # whatever the libraries below raise for damaged files
+                what = f"{type(error).__name__}: {error}"
+                raise UserError(f"{title}: records {start} to {stop - 1} cannot be read: {what}") from error
             progress.count(stop, len(records))
     table = {name: np.array(column, str) for name, column in values.items()}
     if len(records) >= _KEPT_FROM:
@@ -211,8 +227,8 @@ def _text(value: Any, feature: Any, name: str) -> str:
     """A scalar of a record as text; the names of class labels, "" for -1."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if np.ndim(value) or not isinstance(value, int | float | bool | np.generic):
-        raise UserError(f"feature {name!r} is {feature}: labels, groups and slices are single values")
+    if value is None or np.ndim(value):
+        raise ValueError(f"a record without {name!r}")
     names = getattr(feature, "names", None)
     if names and isinstance(value, int | np.integer):
         return names[value] if value >= 0 else ""
