@@ -9,7 +9,11 @@ from danas_jax.console import say
 
 def data_command(arguments: list[str]) -> None:
     """Run `danas data` with these arguments. Raises UserError on bad input."""
-    parser = argparse.ArgumentParser("danas data", description="The data of a run; docs/data.md describes them.")
+    parser = argparse.ArgumentParser(
+        "danas data",
+        description="The data of a run; docs/data.md describes them.",
+        epilog="danas data check PATH says what is wrong with a data set; it takes the flags of a config.",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     text = "download and prepare a set of the TensorFlow Datasets catalogue (needs tensorflow, once)"
     sub = commands.add_parser("prepare", help=text, description=text, allow_abbrev=False)
