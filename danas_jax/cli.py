@@ -33,7 +33,9 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER|--webcam [--json]
        danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
+       danas data check PATH [--json]    counts, sizes, duplicates, leaks, unreadable files, a sheet of examples
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
+       danas data prepare NAME           download and prepare a TensorFlow Datasets set, e.g. wake_vision
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
 
@@ -118,6 +120,11 @@ def _command(arguments: list[str]) -> int:
 
         lut.main(rest)
         return OK
+    if command == "data" and rest[:1] == ["check"]:
+        from danas_jax.report.check_command import check_command
+
+        check_command(rest[1:])
+        return OK
     if command == "cost":
         from danas_jax.report.cost_command import cost_command
 
@@ -129,6 +136,12 @@ def _command(arguments: list[str]) -> int:
 
         evaluate_command(rest)
         return OK
+    if command == "data":
+        _quiet()
+        from danas_jax.data.command import data_command
+
+        data_command(rest)
+        return OK
     if command == "boards":
         from danas_jax.hardware.boards_command import boards_command
 
@@ -137,7 +150,7 @@ def _command(arguments: list[str]) -> int:
     commands = ("run", *PHASES)
     if command not in commands:
         near = difflib.get_close_matches(
-            command, (*commands, "predict", "evaluate", "bench", "boards", "lut", "cost"), n=1
+            command, (*commands, "predict", "evaluate", "bench", "boards", "data", "lut", "cost"), n=1
         )
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")

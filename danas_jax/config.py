@@ -64,12 +64,21 @@ class LatencyTable:
 class DataSettings:
     """Where the pictures come from."""
 
-    source: Literal["synthetic", "folder"] = "synthetic"  # synthetic: made on the spot; folder: data.path
-    path: str = ""  # folder source: <split>/<class>/*.jpg|png, or <class>/* (then split here)
+    # synthetic: made on the spot; the others read data.path, see docs/data.md
+    source: Literal["synthetic", "folder", "csv", "npz", "tfds"] = "synthetic"
+    modality: Literal["image", "audio", "series"] = "image"  # what an example is; series come from npz
+    path: str = ""  # folder, .csv manifest, .npz or a folder of them; tfds: name, name:version or a prepared folder
+    data_dir: str = ""  # tfds: where sets are prepared, "" = ~/tensorflow_datasets
+    split_names: tuple[str, ...] = ()  # tfds: what the set calls its splits, e.g. train=train_quality
+    input_field: str = ""  # what holds an example, "" = tfds: the supervised input, csv: file, npz: x
+    label_field: str = ""  # what holds its class, "" = tfds: the supervised target, csv: label, npz: y
+    sample_rate_hz: int = 16000  # audio: clips of another rate are resampled to this one [Hz]
+    clip_s: float = 1.0  # audio: shorter clips lie in the middle of zeros, of longer ones the middle is taken [s]
     search_fraction: float = 0.2  # share of train held out to rank subnets, by group where known
     limit_per_class: int = 0  # use at most this many training images of each class, 0 = all (for learning curves)
-    group_field: str = ""  # column of metadata.csv whose rows stay together in every derived split
-    slice_fields: tuple[str, ...] = ()  # columns of metadata.csv whose values get figures of their own
+    group_field: str = ""  # column (metadata.csv, csv), array or feature whose equal values stay in one derived split
+    group_pattern: str = ""  # files: regular expression whose first group, found in the file's name, is the group
+    slice_fields: tuple[str, ...] = ()  # columns, arrays or features whose values get figures of their own
     validation_fraction: float = 0.15  # share for validation where the folder has no splits
     test_fraction: float = 0.15  # share for test where the folder has no splits
     max_unreadable_fraction: float = 0.05  # more unreadable images than this end the run

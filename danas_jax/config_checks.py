@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from danas_jax.config import Config, Limits, TrainStage, elastic_kinds
+from danas_jax.config import Config, DataSettings, Limits, TrainStage, elastic_kinds
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
 from danas_jax.views.image import ImageView
@@ -55,6 +56,11 @@ def validate(config: Config) -> None:
         if settings.batch_size == 1 and (settings.mixup or settings.cutmix):
             problems.append(f"{section}.batch_size = 1: mixup and cutmix need 2 or more")
     problems += _stage_problems(config.train.stages, config.space)
+    problems += _data_problems(config.data)
+    if config.data.modality != config.space.view.kind:
+        problems.append(
+            f"data.modality = {config.data.modality!r}: the space's view is of kind {config.space.view.kind!r}"
+        )
     if config.data.source == "folder":
         need(bool, "name the folder of pictures: --data.path DIR", "data.path")
     else:
@@ -80,6 +86,59 @@ def validate(config: Config) -> None:
             problems.append(f"baselines: {baseline.name}: data = {baseline.data}: give {wanted}, as the space has")
     if problems:
         raise UserError("\n".join(problems))
+
+
+_ONLY_OF = {  # sources that a field is for
+    "path": ("folder", "csv", "npz", "tfds"),
+    "slice_fields": ("folder", "csv", "npz", "tfds"),
+    "group_field": ("folder", "csv", "npz", "tfds"),
+    "group_pattern": ("folder", "csv"),
+    "input_field": ("csv", "npz", "tfds"),
+    "label_field": ("csv", "npz", "tfds"),
+    "data_dir": ("tfds",),
+    "split_names": ("tfds",),
+}
+_MODALITIES = {"synthetic": ("image",), "npz": ("image", "audio", "series")}  # the others: image, audio
+
+
+def check_data(data: DataSettings) -> None:
+    """Raise one UserError that lists every problem of a source's settings."""
+    if problems := _data_problems(data):
+        raise UserError("\n".join(problems))
+
+
+def _data_problems(data: DataSettings) -> list[str]:
+    """What is wrong with the settings of a source."""
+    problems = [
+        f"data.{name} = {getattr(data, name)!r}: source {data.source} does not use it, leave it out or give another"
+        for name, sources in _ONLY_OF.items()
+        if getattr(data, name) and data.source not in sources
+    ]
+    if data.source != "synthetic" and not data.path:
+        problems.append(f"data.path = '': name what source {data.source} reads: --data.path PATH")
+    if data.modality not in (right := _MODALITIES.get(data.source, ("image", "audio"))):
+        problems.append(f"data.modality = {data.modality!r}: source {data.source} has {' or '.join(right)}")
+    if data.sample_rate_hz < 1:
+        problems.append(f"data.sample_rate_hz = {data.sample_rate_hz}: give 1 or more")
+    elif data.clip_s * data.sample_rate_hz < 1:
+        problems.append(f"data.clip_s = {data.clip_s}: give a positive number of seconds")
+    if data.group_field and data.group_pattern:
+        problems.append(f"data.group_pattern = {data.group_pattern!r}: leave it out, or data.group_field")
+    try:
+        if data.group_pattern and not re.compile(data.group_pattern).groups:
+            problems.append(f"data.group_pattern = {data.group_pattern!r}: put what is the group into ( )")
+    except re.error as error:
+        problems.append(f"data.group_pattern = {data.group_pattern!r}: no regular expression ({error})")
+    names = [entry.partition("=")[0] for entry in data.split_names]
+    if len(set(names)) != len(names) or any(
+        name not in ("train", "validation", "test") or not entry.partition("=")[2]
+        for name, entry in zip(names, data.split_names, strict=True)
+    ):
+        problems.append(
+            f"data.split_names = {data.split_names}: give each of train, validation and test at most once, "
+            "as train=train_quality"
+        )
+    return problems
 
 
 def _stage_problems(stages: tuple[TrainStage, ...], space: SearchSpace) -> list[str]:

@@ -5,5 +5,13 @@ class UserError(Exception):
     """Bad input (exit code 2): say the field or file, its value, and what would be right."""
 
 
+class Unreadable(UserError):
+    """One example that cannot be read: of many it may be left out (`data.max_unreadable_fraction`)."""
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{name}: cannot be read ({reason})")
+        self.reason = reason
+
+
 class Interrupted(Exception):
     """The user or the scheduler stopped the run (exit code 3); the same command resumes it."""

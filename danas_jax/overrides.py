@@ -14,7 +14,7 @@ from tyro import cli as parse
 from tyro.conf import FlagCreatePairsOff, Suppress, UseAppendAction, arg
 
 from danas_jax import config_io
-from danas_jax.config import Baseline, Board, Config, LatencyTable, Limits, native_resolution_px
+from danas_jax.config import Baseline, Board, Config, DataSettings, LatencyTable, Limits, native_resolution_px
 from danas_jax.errors import UserError
 from danas_jax.hardware import run_tables
 from danas_jax.hardware.boards import board, limits_of, own_boards, remember
@@ -86,7 +86,7 @@ def parse_flags(config: Config, arguments: list[str], program: str) -> Config:
         budgets=tuple(_with_camera(b, flags.limits, native_resolution_px(result)) for b in result.budgets),
         boards=own_boards(b.board for b in result.budgets),
         # absolute, so that the run resumes from any folder
-        data=dataclasses.replace(result.data, path=_absolute(result.data.path)),
+        data=_absolute_data(result.data),
         supernet_from=_absolute(result.supernet_from),
         latency_tables=_latency_tables(config, flags.lut, given),
     )
@@ -104,6 +104,13 @@ def _latency_tables(config: Config, paths: tuple[str, ...], given: tuple[Limits,
 
 def _absolute(path: str) -> str:
     return path and os.path.abspath(os.path.expanduser(path))
+
+
+def _absolute_data(data: DataSettings) -> DataSettings:
+    """`data` with absolute paths; of tfds a name stays a name where no such folder is there."""
+    is_name = data.source == "tfds" and not os.path.isdir(os.path.expanduser(data.path))
+    path = data.path if is_name else _absolute(data.path)
+    return dataclasses.replace(data, path=path, data_dir=_absolute(data.data_dir))
 
 
 def _shallow(value: typing.Any) -> dict[str, typing.Any]:

@@ -204,7 +204,7 @@ class SearchSpace:
 
     def encode(self, data: DataConfig, arch: ArchConfig) -> np.ndarray:
         """The inverse of `decode` (canonical genes); UserError when a value is not in the space."""
-        chosen: dict[str, int | str] = {axis.name: getattr(data, axis.name) for axis in self.view.axes}
+        chosen: dict[str, float | str] = {axis.name: getattr(data, axis.name) for axis in self.view.axes}
         chosen |= {"stem.width": arch.stem_width, "head.width": arch.head_width}
         for s, (width, blocks) in enumerate(arch.stages):
             chosen |= {f"s{s}.width": width, f"s{s}.depth": len(blocks)}

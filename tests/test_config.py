@@ -6,7 +6,7 @@ import json
 import pytest
 
 from danas_jax import config_io, overrides
-from danas_jax.config import Baseline, Config, Limits, TrainSettings, TrainStage
+from danas_jax.config import Baseline, Config, DataSettings, Limits, TrainSettings, TrainStage
 from danas_jax.config_checks import validate
 from danas_jax.errors import UserError
 from danas_jax.views.image import ImageData
@@ -26,7 +26,7 @@ def through_json(config):
 def test_shipped_configs_survive_json_and_validate(name):
     config = config_io.load_config(name)
     assert through_json(config) == config
-    if config.data.source == "folder":
+    if config.data.source == "folder" and not config.data.path:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, path="/pictures"))
     validate(config)
 
@@ -210,7 +210,7 @@ def test_the_recipes_have_ranges(section, key, wrong, right):
         (
             "data",
             {"slice_fields": ("source",)},
-            r"^data\.slice_fields = \('source',\): synthetic scenes",
+            r"^data\.slice_fields = \('source',\): source synthetic does not",
         ),
         ("export", {"verify_images": 0}, r"^export\.verify_images = 0: give 1 or more"),
         ("export", {"percentile": 50.0}, r"^export\.percentile = 50\.0: give a percentage above 50, up to 100"),
@@ -263,3 +263,49 @@ def test_stages_survive_json_flags_and_comparison():
     bad["train"]["stages"][1]["until"] = 0.5
     with pytest.raises(UserError, match=r"unknown field train\.stages\[1\]\.until"):
         config_io.from_json(bad)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"path": "/pictures"}, r"data\.path = '/pictures': source synthetic does not use it"),
+        ({"source": "npz"}, r"data\.path = '': name what source npz reads: --data\.path PATH"),
+        ({"source": "folder", "path": "x", "data_dir": "y"}, r"data\.data_dir = 'y': source folder does not use it"),
+        (
+            {"source": "folder", "path": "x", "modality": "series"},
+            r"data\.modality = 'series': source folder has",
+        ),
+        ({"modality": "audio"}, r"data\.modality = 'audio': source synthetic has image"),
+        ({"sample_rate_hz": 0}, r"data\.sample_rate_hz = 0: give 1 or more"),
+        ({"clip_s": -1.0}, r"data\.clip_s = -1\.0: give a positive number of seconds"),
+        ({"source": "csv", "path": "x", "group_pattern": "("}, r"data\.group_pattern = '\(': no regular expression"),
+        (
+            {"source": "csv", "path": "x", "group_pattern": "a"},
+            r"data\.group_pattern = 'a': put what is the group",
+        ),
+        (
+            {"source": "csv", "path": "x", "group_pattern": "(a)", "group_field": "b"},
+            r"data\.group_pattern = '\(a\)': leave it out, or data\.group_field",
+        ),
+        ({"source": "tfds", "path": "x", "split_names": ("train",)}, r"data\.split_names = \('train',\): give each of"),
+        ({"source": "tfds", "path": "x", "split_names": ("dev=a",)}, r"data\.split_names = \('dev=a',\): give each of"),
+        ({"source": "tfds", "path": "x", "split_names": ("test=a", "test=b")}, r"data\.split_names = .*: give each of"),
+    ],
+)
+def test_settings_of_a_source_that_cannot_be(changes, message):
+    config = dataclasses.replace(FULL, data=DataSettings(**changes))
+    with pytest.raises(UserError, match=message):
+        validate(config)
+
+
+def test_a_name_of_a_prepared_set_is_no_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    for source, given, path in (
+        ("tfds", "wake_vision:1.0.0", "wake_vision:1.0.0"),
+        ("tfds", "there", str(tmp_path / "there")),
+        ("folder", "elsewhere", str(tmp_path / "elsewhere")),
+    ):
+        flags = ["--data.source", source, "--data.path", given, "--data.data-dir", "sets"]
+        data = overrides.parse_flags(FULL, flags, "danas").data
+        assert (data.path, data.data_dir) == (path, str(tmp_path / "sets"))

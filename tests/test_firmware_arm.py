@@ -5,7 +5,7 @@ import pytest
 from deploy_nets import networks
 from firmware_toys import command, exported, need, scenes, write
 
-from danas_jax.data.folder import EXTENSIONS, read_image
+from danas_jax.data.decode import EXTENSIONS, read_image
 from danas_jax.deploy.firmware import emulator, memory
 from danas_jax.deploy.firmware.c_config import Frame
 from danas_jax.deploy.firmware.emulate import IMAGES, emulate

@@ -36,7 +36,7 @@ def test_every_data_file_is_listed():
 
 
 def test_extras_are_complete():
-    assert {"data", "data-prep", "export", "sweep", "report", "dev"} <= set(setup_cfg()["options.extras_require"])
+    assert {"tfds", "data-prep", "export", "sweep", "report", "dev"} <= set(setup_cfg()["options.extras_require"])
 
 
 def test_constraints_pin_everything_that_is_asked_for():

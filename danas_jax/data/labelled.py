@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax.data.folder import SPLIT_FOLDERS, class_files, sub_folders
+from danas_jax.data.decode import EXTENSIONS
+from danas_jax.data.sources.folder import class_files, sub_folders
+from danas_jax.data.splits import SPLIT_NAMES
 from danas_jax.errors import UserError
 
 DEFAULT_SPLIT = "validation"  # test is read only when it is asked for
@@ -32,7 +34,7 @@ def list_labelled(root: Path, split: str, classes: tuple[str, ...] = ()) -> Labe
     if not root.is_dir():
         raise UserError(f"{root}: {'is a file, give a folder' if root.exists() else 'no such folder'}")
     names = sub_folders(root)
-    splits = {SPLIT_FOLDERS[name]: name for name in names if name in SPLIT_FOLDERS}
+    splits = {SPLIT_NAMES[name]: name for name in names if name in SPLIT_NAMES}
     chosen = split or (DEFAULT_SPLIT if splits else "")
     if splits and chosen not in splits:
         raise UserError(f"{root}: there is no {chosen} folder: give --split {' or '.join(splits)}")
@@ -45,8 +47,8 @@ def list_labelled(root: Path, split: str, classes: tuple[str, ...] = ()) -> Labe
         raise UserError(f"{root / place}: folder {strangers[0]!r} is none of the classes {', '.join(classes)}")
     classes, keys, labels = classes or tuple(folders), [], []
     for label, name in enumerate(classes):
-        found = class_files(root, place, name, Counter()) if name in folders else []
-        keys += [key for key, _ in found]
+        found = class_files(root, place, name, EXTENSIONS, Counter()) if name in folders else []
+        keys += found
         labels += [label] * len(found)
     if not keys:
         raise UserError(f"{root / place}: no jpg, jpeg or png in its folders")

@@ -1,8 +1,10 @@
-"""metadata.csv beside the pictures: column `file` names one relative to the folder, others say what it is."""
+"""Tables that say what files are: metadata.csv beside the pictures, or the manifest that is itself the list of them."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +14,40 @@ from danas_jax.errors import UserError
 NAME = "metadata.csv"
 
 
-def read_column(root: Path, column: str, setting: str) -> dict[str, str]:
-    """{file: value} of `column`; UserError, naming `setting`, when the table or the column is missing or damaged."""
-    table = root / NAME
-    if not table.is_file():
-        raise UserError(f"{setting}: there is no {table} to read it from")
+@dataclass(frozen=True)
+class Table:
+    """A CSV file as text."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+    lines: tuple[int, ...]  # the line of the file that each row ends in
+
+    def column(self, name: str, setting: str) -> list[str]:
+        """The values of column `name`, "" where there are none; UserError, naming `setting`, when it is not there."""
+        if name not in self.columns:
+            raise UserError(f"{setting}: {self.path} has no column {name!r}, it has {list(self.columns)}")
+        return [row[name] or "" for row in self.rows]
+
+
+def read_table(path: Path) -> Table:
+    """The CSV file at `path`; UserError when it is damaged or no UTF-8."""
     try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            for needed in ("file", column):
-                if needed not in columns:
-                    raise UserError(f"{setting}: {table} has no column {needed!r}, it has {columns}")
-            return {row["file"]: row[column] or "" for row in reader}
+            rows = [(row, reader.line_num) for row in reader]
+            return Table(path, tuple(reader.fieldnames or ()), tuple(r for r, _ in rows), tuple(n for _, n in rows))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table}: cannot be read as UTF-8 CSV ({error})") from error
+        raise UserError(f"{path}: cannot be read as UTF-8 CSV ({error})") from error
+
+
+def read_column(root: Path, column: str, setting: str) -> dict[str, str]:
+    """{file: value} of `column` of metadata.csv; UserError, naming `setting`, when it is not there or damaged."""
+    path = root / NAME
+    if not path.is_file():
+        raise UserError(f"{setting}: there is no {path} to read it from")
+    table = read_table(path)
+    return dict(zip(table.column("file", setting), table.column(column, setting), strict=True))
 
 
 def read_slices(root: Path, fields: tuple[str, ...], setting: str) -> dict[str, dict[str, str]]:
@@ -39,6 +60,7 @@ def read_slices(root: Path, fields: tuple[str, ...], setting: str) -> dict[str, 
     return {field: read_column(root, field, f"{setting} = {fields!r}") for field in fields}
 
 
-def values(slices: dict[str, dict[str, str]], keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+def values(slices: dict[str, dict[str, str]], keys: Iterable[str]) -> dict[str, np.ndarray]:
     """{field: value of each of the files `keys`, str [N]}, "" where the table says nothing."""
+    keys = tuple(keys)
     return {field: np.array([by_file.get(key, "") for key in keys], str) for field, by_file in slices.items()}

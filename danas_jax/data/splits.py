@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from danas_jax.config import DataSettings
 from danas_jax.errors import UserError
+
+SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as sources say it
 
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """What a split consists of, before any pixel is read."""
+    """What a split consists of, before any example is read."""
 
-    keys: tuple[str, ...]  # the file relative to the folder, or the scene's name
+    keys: tuple[str, ...]  # what names an example in its source: the file relative to the folder, the scene's name
     labels: np.ndarray  # int32 [N]
-    groups: tuple[str, ...]  # items of one group stay together in derived splits; own key where none is known
+    groups: tuple[str, ...]  # items of one group stay together in derived splits, see `grouped`
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # data.slice_fields -> values, str [N], "" unknown
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -24,7 +29,58 @@ class Items:
     def where(self, chosen: np.ndarray) -> Items:
         """The items of a bool mask [N], order kept."""
         rows = np.flatnonzero(chosen)
-        return Items(tuple(self.keys[i] for i in rows), self.labels[rows], tuple(self.groups[i] for i in rows))
+        return Items(
+            tuple(self.keys[i] for i in rows),
+            self.labels[rows],
+            tuple(self.groups[i] for i in rows),
+            {name: values[rows] for name, values in self.slices.items()},
+        )
+
+
+def grouped(keys: Iterable[str], values: Iterable[str]) -> tuple[str, ...]:
+    """The groups of `keys`: each key's value, and where that is "" a group of its own."""
+    return tuple(f"group:{value}" if value else f"file:{key}" for key, value in zip(keys, values, strict=True))
+
+
+def completed(
+    given: Mapping[str, Items],
+    class_names: tuple[str, ...],
+    settings: DataSettings,
+    seed: int,
+    noun: str,
+    warnings: list[str],
+) -> dict[str, Items]:
+    """Train, validation and test of what a source has: checked, and what is missing taken out of train by hash.
+
+    Splits that a source has are kept as they are; a group on both sides of one is said in `warnings`. UserError when a
+    class is not in all of them.
+    """
+    where = f"data.path = {settings.path!r}"
+    if "train" not in given or not len(given["train"]):
+        raise UserError(f"{where}: no {noun} in train")
+    if len(class_names) < 2:
+        raise UserError(f"{where}: only one class, {class_names[0]!r}; give two or more")
+    counts = {split: np.bincount(items.labels, minlength=len(class_names)) for split, items in given.items()}
+    for split, here in counts.items():
+        for name, in_train, in_split in zip(class_names, counts["train"], here, strict=True):
+            if in_split and not in_train:
+                raise UserError(f"{where}: class {name!r} is in {split} but not in train")
+            if in_train and not in_split:
+                raise UserError(f"{where}: class {name!r} is in train but not in {split}")
+        shared = sorted(set(given["train"].groups) & set(given[split].groups)) if split != "train" else []
+        if shared:
+            example = shared[0].split(":", 1)[1]
+            warnings.append(f"{len(shared)} groups are in both train and {split}, e.g. {example}")
+    if not counts["train"].all():
+        raise UserError(f"{where}: class {class_names[int(counts['train'].argmin())]!r} has no {noun}")
+    splits, total = dict(given), len(given["train"])
+    for split in ("test", "validation"):
+        if split not in splits:
+            share = settings.test_fraction if split == "test" else settings.validation_fraction
+            fraction = share * total / len(splits["train"])  # of the whole, also when test has been taken already
+            splits["train"], splits[split] = hold_out(splits["train"], fraction, seed, split, class_names)
+            warnings.append(f"no {split} split: {len(splits[split])} {noun} taken out of train (seed {seed})")
+    return splits
 
 
 def hold_out(
@@ -50,8 +106,8 @@ def hold_out(
     for name, total, taken in zip(class_names, totals, have, strict=True):
         if not 0 < taken < total:
             raise UserError(
-                f"class {name!r} has {total} images in too few groups to hold out {fraction:.0%} for {purpose}: "
-                "give more images, or more groups"
+                f"class {name!r} has {total} examples in too few groups to hold out {fraction:.0%} for {purpose}: "
+                "give more of them, or more groups"
             )
     return items.where(~chosen), items.where(chosen)
 

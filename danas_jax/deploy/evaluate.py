@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax.data import metadata
-from danas_jax.data.folder import read_images
 from danas_jax.data.labelled import DEFAULT_SPLIT, Labelled, list_labelled
+from danas_jax.data.sources.base import read_items
+from danas_jax.data.sources.files import Files
+from danas_jax.data.sources.readers import images as pictures
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import Answers, figures
 from danas_jax.deploy.classifier import Classifier, Normalisation, parse_classifier, read_file, try_foreign
@@ -144,7 +146,7 @@ def evaluate(
     interpreter, codes = subject.model.start(), []
     for start in range(0, len(found.keys), IMAGES_AT_ONCE):
         keys = found.keys[start : start + IMAGES_AT_ONCE]
-        images, _, bad = read_images(root, keys, subject.native_px)
+        images, _, bad = read_items(Files(root, pictures(subject.native_px)), keys)
         if bad:
             named = ", ".join(f"{key} ({reason})" for key, reason in list(bad.items())[:5])
             raise UserError(f"{root}: {len(bad)} images cannot be read, mend or remove them: {named}")

@@ -15,7 +15,8 @@ import numpy as np
 
 from danas_jax import run
 from danas_jax.config import Config, Limits
-from danas_jax.data.dataset import Split, aligned
+from danas_jax.data.dataset import Split
+from danas_jax.data.sources.base import aligned
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, write_answers
 from danas_jax.deploy.export import FILES, export, test_answers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax.data.folder import EXTENSIONS, read_image
+from danas_jax.data.decode import EXTENSIONS, read_image
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.classifier import parse_classifier, read_file
 from danas_jax.errors import UserError

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from PIL import Image
 
-from danas_jax.data.folder import squash
+from danas_jax.data.decode import squash
 from danas_jax.deploy.predict import Predictor
 from danas_jax.errors import UserError
 

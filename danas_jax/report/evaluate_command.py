@@ -7,7 +7,7 @@ import json
 import math
 
 from danas_jax.console import Progress
-from danas_jax.data.folder import SPLIT_FOLDERS
+from danas_jax.data.splits import SPLIT_NAMES
 from danas_jax.deploy.classifier import Normalisation
 from danas_jax.deploy.evaluate import Given, Subject, evaluate, read_subject
 from danas_jax.errors import UserError
@@ -19,7 +19,7 @@ from danas_jax.report.quality import TextTable, overall_table, point_text, table
 
 SCHEMA_VERSION = 1
 USAGE = "danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--board NAME] [--json] [flags]"
-SPLITS = tuple(dict.fromkeys(SPLIT_FOLDERS.values()))
+SPLITS = tuple(dict.fromkeys(SPLIT_NAMES.values()))
 
 
 def evaluate_command(arguments: list[str]) -> None:

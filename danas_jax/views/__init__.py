@@ -23,7 +23,7 @@ def kinds() -> dict[str, type[View]]:
     return found
 
 
-def data_config(values: Mapping[str, int | str]) -> DataConfig | None:
+def data_config(values: Mapping[str, float | str]) -> DataConfig | None:
     """The data configuration with exactly these fields; None where no view has one."""
     for view in kinds().values():
         if {field.name for field in dataclasses.fields(view.config)} == set(values):  # ty: ignore[invalid-argument-type]
@@ -31,7 +31,7 @@ def data_config(values: Mapping[str, int | str]) -> DataConfig | None:
     return None
 
 
-def data_text(values: Mapping[str, int | str]) -> str:
+def data_text(values: Mapping[str, float | str]) -> str:
     """A stored data configuration for people: `48 px mono`."""
     found = data_config(values)
     return found.text if found else ", ".join(f"{name} {value}" for name, value in values.items())

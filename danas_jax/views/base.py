@@ -35,7 +35,7 @@ class Axis:
     """One gene: its name (`resolution_px`, `s2.width`, `s2.b1.kernel` ...) and its values, cheap to costly."""
 
     name: str
-    values: tuple[int, ...] | tuple[str, ...]
+    values: tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
 def check_ascending(field: str, values: tuple, low: int, high: int) -> None:
@@ -102,7 +102,7 @@ class View(ABC):
         """Raw examples [N, ...] -> uint8 [N, h, w, `channels`] at the shape of `data`, its traced axes left alone."""
 
     @abstractmethod
-    def selected(self, codes: np.ndarray, data: Any) -> np.ndarray:
+    def selected(self, codes: Any, data: Any) -> Any:
         """`codes` -> uint8 [N, h, w, c] as the board sees them: what the traced values take away is gone."""
 
     def deployed(self, raw: np.ndarray, data: Any) -> np.ndarray:
@@ -123,9 +123,9 @@ class View(ABC):
         One-hot shares give exactly what `selected` gives, in `channels` channels.
         """
 
-    @abstractmethod
     def read(self, codes: jax.Array, data: Any) -> jax.Array:
         """`selected` of float codes [B, h, w, `channels`] -> [B, h, w, c]; traced."""
+        return self.selected(codes, data)
 
     @abstractmethod
     def stem_kernel(self, kernel: Any, data: Any) -> Any:
@@ -156,7 +156,7 @@ class View(ABC):
         cheapest = {name: getattr(self, name)[:1] for name in names if getattr(self, name) in values}
         return dataclasses.replace(self, **cheapest)  # ty: ignore[invalid-argument-type]
 
-    def data(self, **values: int | str) -> DataConfig:
+    def data(self, **values: float | str) -> DataConfig:
         """The configuration with these values of the axes."""
         return self.config(**values)
 
@@ -179,7 +179,7 @@ class NetworkInput:
         return self.data.text
 
     @property
-    def values(self) -> dict[str, int | str]:
+    def values(self) -> dict[str, float | str]:
         """The values of the axes, by name."""
         return {axis.name: getattr(self.data, axis.name) for axis in self.view.axes}
 

@@ -1,0 +1,195 @@
+"""Arrays in .npz files: `x` [N, ...] and `y` [N]; train.npz, and validation.npz and test.npz where they are there.
+
+Series are int16 [N, T, C] (or [N, T]), which times `scale` (a number, or one per channel) gives the unit; every file is
+brought to the scale of train. Floats become int16 with a scale per channel, so that the largest of train fills half of
+the range. Pictures are uint8 [N, H, W, 3] or [N, H, W], sound is int16 or float [N, T] at `data.sample_rate_hz`.
+
+`classes` names the classes (else "0" to "K-1"); `data.group_field` and `data.slice_fields` name arrays [N].
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from danas_jax.config import DataSettings
+from danas_jax.data.sources.base import Source, fingerprint_of, report_unknown
+from danas_jax.data.sources.readers import NOUNS, reader
+from danas_jax.data.splits import SPLIT_NAMES, Items, completed, grouped
+from danas_jax.errors import UserError
+
+INPUT, LABEL, SCALE, CLASSES = "x", "y", "scale", "classes"
+_CHANNELS = {"image": (2, 3), "audio": (1, 2), "series": (1, 2)}  # axes that one example may have
+_TYPES = {"image": ("uint8",), "audio": ("int16", "float32", "float64"), "series": ("int16", "float32", "float64")}
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """What one file holds."""
+
+    path: Path
+    x: np.ndarray  # [N, ...]
+    labels: np.ndarray  # int64 [N]
+    scale: np.ndarray | None  # float64, a number or [C]
+    classes: tuple[str, ...]  # () = not named
+    columns: dict[str, np.ndarray]  # group and slice fields, str [N]
+
+
+def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
+    """Load and check the arrays of `settings.path`. UserError names the file, the array and the row."""
+    where = f"data.path = {settings.path!r}"
+    paths = _paths(Path(settings.path).expanduser(), where)
+    files = {split: _read(path, settings) for split, path in paths.items()}
+    train, noun, warnings = files["train"], NOUNS[settings.modality], list[str]()
+    for arrays in files.values():
+        if arrays.x.shape[1:] != train.x.shape[1:] or arrays.x.dtype != train.x.dtype:
+            shapes = f"{train.x.dtype} {train.x.shape[1:]}, in {arrays.path.name} {arrays.x.dtype} {arrays.x.shape[1:]}"
+            raise UserError(f"{where}: examples of {train.path.name} are {shapes}")
+        if arrays.classes and train.classes and arrays.classes != train.classes:
+            raise UserError(f"{arrays.path}: {CLASSES} are not those of {train.path.name}")
+    most = 1 + max(int(arrays.labels.max()) for arrays in files.values())
+    class_names = train.classes or tuple(str(label) for label in range(most))
+    if most > len(class_names):
+        raise UserError(f"{where}: {LABEL} goes up to {most - 1}, but there are {len(class_names)} {CLASSES}")
+    given = {}
+    for split, arrays in files.items():
+        keys = tuple(f"{split}/{row:06d}" for row in range(len(arrays.x)))
+        values = arrays.columns[settings.group_field] if settings.group_field else [""] * len(keys)
+        slices = {field: arrays.columns[field] for field in settings.slice_fields}
+        report_unknown(slices, noun, warnings)
+        given[split] = Items(keys, arrays.labels.astype(np.int32), grouped(keys, values), slices)
+    splits = completed(given, class_names, settings, seed, noun, warnings)
+    stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths.values()]
+    if settings.modality != "series":
+        kind = reader(settings, native_px)
+        shape, dtype = kind.shape, kind.dtype
+
+        def read(key: str) -> np.ndarray:
+            split, row = key.split("/")
+            return kind.array(files[split].x[int(row)], f"{files[split].path}, row {int(row)}", 0)
+
+    else:
+        shape, dtype = _series_shape(train.x), np.dtype(np.int16)
+        factors = _factors(files, splits["train"], warnings)
+
+        def read(key: str) -> np.ndarray:
+            split, row = key.split("/")
+            window = files[split].x[int(row)].reshape(shape)
+            return np.rint(window * factors[split]).clip(-32768, 32767).astype(np.int16)
+
+    return Source(class_names, splits, tuple(warnings), fingerprint_of(stamps), noun, shape, dtype, read)
+
+
+def _paths(path: Path, where: str) -> dict[str, Path]:
+    """{split: its file}."""
+    if path.is_file():
+        return {"train": path}
+    if not path.is_dir():
+        raise UserError(f"{where}: no such file or folder")
+    found: dict[str, Path] = {}
+    for name, split in SPLIT_NAMES.items():
+        if (path / f"{name}.npz").is_file():
+            if split in found:
+                raise UserError(f"{where}: both {found[split].name} and {name}.npz are there, keep one")
+            found[split] = path / f"{name}.npz"
+    if "train" not in found:
+        raise UserError(f"{where}: no train.npz in it")
+    return found
+
+
+def _read(path: Path, settings: DataSettings) -> Arrays:
+    """The arrays of one file, checked."""
+    inputs, labels = settings.input_field or INPUT, settings.label_field or LABEL
+    fields = dict.fromkeys(filter(None, (settings.group_field, *settings.slice_fields)))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
+            for needed in (inputs, labels, *fields):
+                if needed not in names:
+                    raise UserError(f"{path}: has no array {needed!r}, it has {sorted(names)}")
+            wanted = [n for n in (inputs, labels, SCALE, CLASSES, *fields) if n in names]
+            found = {name: _array(archive, path, name) for name in wanted}
+    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be read as .npz ({error})") from error
+    x, y = found[inputs], found[labels]
+    _check(x, f"{path}: {inputs}", settings.modality)
+    if y.dtype.kind not in "iu" or y.shape != x.shape[:1] or y.min() < 0:
+        raise UserError(f"{path}: {labels} is {y.dtype} {y.shape}: give whole numbers from 0 up, [{len(x)}]")
+    for field in fields:
+        if found[field].shape != x.shape[:1]:
+            raise UserError(f"{path}: {field} is {found[field].shape}: give one value per example, [{len(x)}]")
+    scale = found.get(SCALE) if settings.modality == "series" else None
+    if scale is not None:
+        channels = x.shape[2] if x.ndim == 3 else 1
+        if scale.shape not in ((), (1,), (channels,)) or scale.dtype.kind not in "fiu" or not (scale > 0).all():
+            raise UserError(f"{path}: {SCALE} is {scale.dtype} {scale.shape}: give a positive number, or [{channels}]")
+    classes = tuple(map(str, found[CLASSES].tolist())) if CLASSES in found else ()
+    if len(set(classes)) != len(classes):
+        raise UserError(f"{path}: {CLASSES} = {list(classes)}: name each once")
+    columns = {field: found[field].astype(str) for field in fields}
+    return Arrays(path, x, y.astype(np.int64), None if scale is None else scale.astype(np.float64), classes, columns)
+
+
+def _array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
+    """One array; its header is believed, and memory asked for, only where the file holds as many bytes."""
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in header:
+            raise UserError(f"{path}: {name} has version {version} of the .npy format: save it again")
+        shape, _, dtype = header[version](file)
+        held, start = archive.getinfo(f"{name}.npy").file_size, file.tell()
+    if dtype.hasobject:
+        raise UserError(f"{path}: {name} holds Python objects, which are not read: save plain numbers or text")
+    size, memory = math.prod(shape) * dtype.itemsize, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size != held - start:
+        raise UserError(f"{path}: {name} should have {size} bytes for {dtype} {shape}, {held - start} are there")
+    if size > memory:
+        raise UserError(f"{path}: {name} {shape} takes {size:.3g} bytes, this machine has {memory:.3g}")
+    with archive.open(f"{name}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _check(x: np.ndarray, name: str, modality: str) -> None:
+    """UserError unless `x` can be examples of `modality`."""
+    right = {
+        "image": "uint8 [N, H, W, 3] or [N, H, W]",
+        "audio": "int16 or float [N, samples]",
+        "series": "int16 or float [N, T, C] or [N, T]",
+    }[modality]
+    axes = _CHANNELS[modality]
+    wrong_end = modality == "image" and x.ndim == 4 and x.shape[3] not in (1, 3)
+    if x.ndim - 1 not in axes or x.dtype.name not in _TYPES[modality] or not x.size or wrong_end:
+        raise UserError(f"{name} is {x.dtype} {x.shape}: give {right}")
+    if x.dtype.kind == "f":
+        rows = ~np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        if rows.any():
+            raise UserError(f"{name}, row {int(rows.argmax())}: not a number ({int(rows.sum())} such rows)")
+
+
+def _series_shape(x: np.ndarray) -> tuple[int, int]:
+    return x.shape[1], x.shape[2] if x.ndim == 3 else 1
+
+
+def _factors(files: dict[str, Arrays], train: Items, warnings: list[str]) -> dict[str, np.ndarray]:
+    """{split: what its values are multiplied by, float64 [C] or []}, so that all have one scale: that of train."""
+    first = files["train"]
+    if first.x.dtype.kind == "f":  # of train alone, also where validation and test are taken out of the same file
+        rows = np.array([int(key.split("/")[1]) for key in train.keys])
+        largest = np.abs(first.x[rows].reshape(-1, _series_shape(first.x)[1])).max(axis=0).astype(np.float64)
+        factors = dict.fromkeys(files, np.asarray(16384 / np.where(largest > 0, largest, 1)))
+    else:
+        scales = {split: f.scale if f.scale is not None else np.ones(()) for split, f in files.items()}
+        factors = {split: np.asarray(scale / scales["train"]) for split, scale in scales.items()}
+    for split, arrays in files.items():
+        values = arrays.x.reshape(-1, _series_shape(arrays.x)[1])
+        largest = np.maximum(values.max(axis=0).astype(np.float64), -values.min(axis=0).astype(np.float64))
+        if (largest * factors[split] > 32768).any():
+            warnings.append(f"values of {split} go beyond the range of train: cut")
+    return factors

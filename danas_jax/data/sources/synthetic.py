@@ -1,0 +1,51 @@
+"""Scenes made on the spot (danas_jax.data.synthetic)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from danas_jax.config import DataSettings
+from danas_jax.data import synthetic
+from danas_jax.data.sources.base import Source, fingerprint_of
+from danas_jax.data.sources.readers import NOUNS
+from danas_jax.data.splits import Items
+from danas_jax.errors import UserError
+from danas_jax.views.area import resize_area
+
+_VERSION = 1  # raise it when scenes change: it is part of the fingerprint
+
+
+def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
+    """Scenes of `native_px`, drawn by `seed`; UserError for settings that no scene can have."""
+    low, high = synthetic.DETAIL_RANGE_PX
+    if not low <= settings.detail_px <= high:
+        raise UserError(f"data.detail_px = {settings.detail_px}: give {low} to {high}")
+    if not 0 <= settings.colour_cue <= 1:
+        raise UserError(f"data.colour_cue = {settings.colour_cue}: give a share from 0 to 1")
+    if native_px > synthetic.SCENE_PX:
+        raise UserError(f"resolution {native_px} px: synthetic scenes have {synthetic.SCENE_PX} px, search up to that")
+    splits = {}
+    for split in synthetic.SPLITS:
+        count = getattr(settings, f"{split}_images")
+        if count < 4:
+            raise UserError(f"data.{split}_images = {count}: give 4 or more")
+        labels = (np.arange(count) % 2).astype(np.int32)
+        keys = tuple(f"{split}/{synthetic.CLASSES[label]}/{i:06d}" for i, label in enumerate(labels))
+        splits[split] = Items(keys, labels, keys)
+
+    def read(key: str) -> np.ndarray:
+        drawn_as, _, number = key.split("/")
+        picture, _ = synthetic.scene(seed, drawn_as, int(number), settings.detail_px, settings.colour_cue)
+        return resize_area(picture[None], native_px)[0]
+
+    recipe = _VERSION, seed, settings.detail_px, settings.colour_cue, *(len(items) for items in splits.values())
+    return Source(
+        synthetic.CLASSES,
+        splits,
+        (),
+        fingerprint_of(recipe),
+        NOUNS["image"],
+        (native_px, native_px, 3),
+        np.dtype(np.uint8),
+        read,
+    )
