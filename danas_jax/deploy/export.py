@@ -49,7 +49,8 @@ def export(
         layers, source, params, stats, settings, recipe, training, validation, seed, folder / "qat", log
     )
     view = source.manifest(training.raw.shape[1:])
-    tflite = write_tflite(model, {"data": view, "classes": list(classes)})
+    stored = {name: value for name, value in view.items() if name != "view"}  # that is in the manifest: flash is dear
+    tflite = write_tflite(model, {"data": stored, "classes": list(classes)})
     images = source.deployed(validation.raw)
     proof = verify(tflite, model, images[: settings.verify_images])
     answers = answers_of(integer_forward(model, images), validation)

@@ -215,7 +215,9 @@ def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
         _need(ok, f"{place}.accuracy.{tier} = {value!r}", "from 0 to 1, or null")
     ok = isinstance(data["costs"], dict) and all(v is None or _is_number(v) for v in data["costs"].values())
     _need(ok, f"{place}.costs", "an object of numbers")
-    plain = isinstance(data["data"], dict) and all(isinstance(value, int | str) for value in data["data"].values())
+    plain = isinstance(data["data"], dict) and all(
+        isinstance(value, int | float | str) for value in data["data"].values()
+    )
     _need(plain, f"{place}.data", "an object of numbers and texts")
     if space is not None:
         meaning = json.loads(json.dumps(space.describe(space.check(np.array(genes, dtype=np.int64)))))

@@ -136,10 +136,9 @@ class View(ABC):
 
         `raw_shape` is that of one raw example.
         """
-        fields = dataclasses.fields(self)  # ty: ignore[invalid-argument-type]
         return {
             **{axis.name: getattr(data, axis.name) for axis in self.axes},
-            "view": {"kind": self.kind, **{field.name: getattr(self, field.name) for field in fields}},
+            "view": {"kind": self.kind, **dataclasses.asdict(self)},  # ty: ignore[invalid-argument-type]
             "raw_shape": list(raw_shape),
             "normalisation": "(code - 128) / 128",
         }
