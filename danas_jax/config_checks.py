@@ -61,10 +61,6 @@ def validate(config: Config) -> None:
         problems.append(
             f"data.modality = {config.data.modality!r}: the space's view is of kind {config.space.view.kind!r}"
         )
-    if config.data.source == "folder":
-        need(bool, "name the folder of pictures: --data.path DIR", "data.path")
-    else:
-        need(lambda v: not v, "synthetic scenes have no metadata.csv, leave it out", "data.slice_fields")
     need(lambda v: v is None or 0 <= v < 1, "give 0 up to below 1, or leave it out", "export.max_false_alarm_rate")
     if not config.budgets:
         problems.append("budgets is empty: give at least one, e.g. --limits.sram-bytes 65536")

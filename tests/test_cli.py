@@ -92,7 +92,7 @@ def test_budget_counts_must_match():
 @pytest.mark.parametrize("name", sorted(config_io.shipped_configs()))
 def test_smoke_is_valid_idempotent_and_yields_to_flags(name):
     config = config_io.load_config(name)
-    if config.data.source == "folder":
+    if config.data.source != "synthetic" and not config.data.path:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, path="/pictures"))
     small = overrides.smoke(config)
     validate(small)

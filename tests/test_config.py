@@ -26,7 +26,7 @@ def through_json(config):
 def test_shipped_configs_survive_json_and_validate(name):
     config = config_io.load_config(name)
     assert through_json(config) == config
-    if config.data.source == "folder" and not config.data.path:
+    if config.data.source != "synthetic" and not config.data.path:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, path="/pictures"))
     validate(config)
 
@@ -105,7 +105,7 @@ def test_differences_name_the_fields_and_leave_out_the_folder():
 
 
 def test_unknown_name_shows_near_misses_and_the_list():
-    with pytest.raises(UserError, match=r"Did you mean quickstart\?.*person_photos"):
+    with pytest.raises(UserError, match=r"Did you mean quickstart .*person_photos"):
         config_io.load_config("quikstart")
 
 

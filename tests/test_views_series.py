@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from danas_jax.views.augment import view_keys
 from view_contract import Augmented, configurations, keeps_its_word
 
+from danas_jax.data.mixing import view_keys
 from danas_jax.errors import UserError
 from danas_jax.views.series import SensorSet, SeriesData, SeriesView, multiplier, proposed_ranges
 

@@ -6,8 +6,9 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from danas_jax.views.augment import view_keys
 from jax import lax
+
+from danas_jax.data.mixing import view_keys
 
 
 @dataclasses.dataclass(frozen=True)
