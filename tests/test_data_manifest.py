@@ -48,7 +48,7 @@ def test_splits_are_derived_where_there_is_no_column(tmp_path):
         "test": 6,
     }
     split = data.load("test", "test")
-    for name, image, label in zip(split.names, split.images, split.labels, strict=True):
+    for name, image, label in zip(split.names, split.raw, split.labels, strict=True):
         number = int(name[-6:-4])
         assert (image == 5 * number).all()
         assert label == number % 2
@@ -86,7 +86,7 @@ def test_clips(tmp_path):
         wav(tmp_path / f"{i}.wav", np.full(160, i))
     path = write(tmp_path, [[f"{i}.wav", "ab"[i % 2]] for i in range(40)])
     split = opened(path, modality="audio", clip_s=0.01).load("test", "test")
-    assert [int(clip[0]) for clip in split.images] == [int(name[:-4]) for name in split.names]
+    assert [int(clip[0]) for clip in split.raw] == [int(name[:-4]) for name in split.names]
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,10 @@ def test_one_file_is_split_by_group(tmp_path):
     groups = [set(items.groups) for items in data.items.values()]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 10
     split = data.load("test", "test")
-    rows = split.images[:, 0, 0]
-    assert (split.images == arrays["x"][rows]).all()
+    rows = split.raw[:, 0, 0]
+    assert (split.raw == arrays["x"][rows]).all()
     assert (split.labels == arrays["y"][rows]).all()
-    assert split.images.dtype == np.int16
+    assert split.raw.dtype == np.int16
 
 
 def test_every_file_is_brought_to_the_scale_of_train(tmp_path):
@@ -58,13 +58,13 @@ def test_every_file_is_brought_to_the_scale_of_train(tmp_path):
     data = opened(tmp_path, slice_fields=("subject",))
     assert data.class_names == ("sit", "run", "jump")
     split = data.load("test", "test")
-    assert (split.images == np.rint(test["x"] / 2)).all()
+    assert (split.raw == np.rint(test["x"] / 2)).all()
     assert split.slices["subject"].tolist() == [str(n) for n in test["subject"]]
     assert data.warnings == ("no validation split: 9 windows taken out of train (seed 0)",)
     write(tmp_path / "test.npz", **test, scale=np.array([0.002, 0.002, 0.2]))
     data = opened(tmp_path)
     assert "values of test go beyond the range of train: cut" in data.warnings
-    images = data.load("test", "test").images
+    images = data.load("test", "test").raw
     assert (images[..., :2] == test["x"][..., :2]).all()
     assert (images[..., 2] == np.clip(test["x"][..., 2].astype(int) * 100, -32768, 32767)).all()
 
@@ -77,8 +77,8 @@ def test_floats_take_their_scale_from_train_alone(tmp_path):
     held = [int(key.split("/")[1]) for key in opened(path).items["test"].keys]
     arrays["x"][held] *= 50
     data = opened(write(path, **arrays))
-    assert (data.load("train", "train").images == before).all()
-    assert data.load("test", "test").images.max() == 32767
+    assert (data.load("train", "train").raw == before).all()
+    assert data.load("test", "test").raw.max() == 32767
     assert any("go beyond the range of train" in text for text in data.warnings)
     kept = np.concatenate([data.load(split, "retrain").images for split in ("train", "search")])
     assert np.abs(kept.astype(int)).max(axis=(0, 1)).tolist() == [16384] * CHANNELS
@@ -87,14 +87,14 @@ def test_floats_take_their_scale_from_train_alone(tmp_path):
 def test_windows_without_a_channel_axis(tmp_path):
     arrays = windows()
     data = opened(write(tmp_path / "all.npz", **{**arrays, "x": arrays["x"][..., 0]}))
-    assert data.load("test", "test").images.shape[1:] == data.shape == (STEPS, 1)
+    assert data.load("test", "test").raw.shape[1:] == data.shape == (STEPS, 1)
 
 
 def test_pictures(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (40, 12, 12), dtype=np.uint8)
     data = opened(write(tmp_path / "all.npz", x=x, y=np.arange(40) % 2), modality="image", native_px=12)
     split = data.load("test", "test")
-    for name, image in zip(split.names, split.images, strict=True):
+    for name, image in zip(split.names, split.raw, strict=True):
         assert (image == x[int(name.split("/")[1])][..., None]).all()
     assert opened(tmp_path / "all.npz", modality="image", native_px=24).load("test", "test").images.shape[1] == 24
 
@@ -103,7 +103,7 @@ def test_sound(tmp_path):
     x = np.tile(np.linspace(-1, 1, 40)[:, None], (1, 50)).astype(np.float32)
     data = opened(write(tmp_path / "all.npz", x=x, y=np.arange(40) % 2), modality="audio", clip_s=100 / 16000)
     split = data.load("test", "test")
-    for name, clip in zip(split.names, split.images, strict=True):
+    for name, clip in zip(split.names, split.raw, strict=True):
         value = np.rint(32768 * x[int(name.split("/")[1]), 0].astype(float)).clip(-32768, 32767)
         assert (clip[25:75] == value).all()
         assert not clip[:25].any()

@@ -101,10 +101,10 @@ def test_a_folder_of_clips(tmp_path):
     data = opened(words(tmp_path, *PLACES))
     assert (data.shape, data.warnings) == ((800,), ())
     split = data.load("validation", "retrain")
-    assert (split.images.shape, split.images.dtype, split.labels.tolist()) == ((24, 800), np.int16, [0] * 12 + [1] * 12)
+    assert (split.raw.shape, split.raw.dtype, split.labels.tolist()) == ((24, 800), np.int16, [0] * 12 + [1] * 12)
     assert split.names[0] == "validation/down/0000_nohash_0.wav"
     first = np.random.default_rng(200).integers(-1000, 1000, 800)
-    assert (split.images[0] == first).all()
+    assert (split.raw[0] == first).all()
 
 
 def test_clips_of_other_kinds_are_counted(tmp_path):

@@ -61,7 +61,7 @@ def test_wake_visions_own_splits_and_fields(prepared):
     }
     assert "16 of 32 images have no 'far'" in data.warnings  # those of no person
     split = data.load("validation", "retrain")
-    for image, label, far, name in zip(split.images, split.labels, split.slices["far"], split.names, strict=True):
+    for image, label, far, name in zip(split.raw, split.labels, split.slices["far"], split.names, strict=True):
         example = by_name(prepared, name)
         number = int(example["filename"].decode().split("_")[1].split(".")[0])
         expected = tfds_toys.wake_vision_example("validation", number, bytes)
@@ -179,12 +179,12 @@ def sound(words, **changes):
 def test_sound(words, tmp_path):
     data = sound(words, group_field="speaker")
     split = data.load("test", "test")
-    assert (data.class_names, split.images.shape, split.images.dtype) == (("down", "up"), (12, 4000), np.int16)
-    assert (split.images[:, 2000] == np.where(split.labels, 100, -100)).all()
+    assert (data.class_names, split.raw.shape, split.raw.dtype) == (("down", "up"), (12, 4000), np.int16)
+    assert (split.raw[:, 2000] == np.where(split.labels, 100, -100)).all()
     assert not set(data.items["train"].groups) & set(data.items["validation"].groups)
     stored = shutil.copytree(words, tmp_path / "words")
     tfds_toys.as_sound(stored, 16000)
-    assert (sound(stored).load("test", "test").images == split.images).all()
+    assert (sound(stored).load("test", "test").images == split.raw).all()
     tfds_toys.as_sound(shutil.copytree(words, tmp_path / "slow"), 8000)
     slow = sound(tmp_path / "slow")
     assert "clips are at 8000 Hz: resampled to 16000 Hz" in slow.warnings
@@ -221,7 +221,7 @@ def test_the_catalogues_wake_vision(tmp_path):
         assert data.class_names == ("No", "Yes")
         test = data.load("test", "test")
     assert set(test.slices) == set(load_config("wake_vision").data.slice_fields)
-    assert test.images.shape == (32, PX, PX, 3)
+    assert test.raw.shape == (32, PX, PX, 3)
 
 
 def test_the_paper_s_largest_network_is_mobilenetv2():
