@@ -73,14 +73,14 @@ def test_floats_take_their_scale_from_train_alone(tmp_path):
     arrays = windows()
     arrays["x"] = arrays["x"].astype(np.float32) / 1000
     path = write(tmp_path / "all.npz", **arrays)
-    before = opened(path).load("train", "train").images
+    before = opened(path).load("train", "train").raw
     held = [int(key.split("/")[1]) for key in opened(path).items["test"].keys]
     arrays["x"][held] *= 50
     data = opened(write(path, **arrays))
     assert (data.load("train", "train").raw == before).all()
     assert data.load("test", "test").raw.max() == 32767
     assert any("go beyond the range of train" in text for text in data.warnings)
-    kept = np.concatenate([data.load(split, "retrain").images for split in ("train", "search")])
+    kept = np.concatenate([data.load(split, "retrain").raw for split in ("train", "search")])
     assert np.abs(kept.astype(int)).max(axis=(0, 1)).tolist() == [16384] * CHANNELS
 
 
@@ -96,7 +96,7 @@ def test_pictures(tmp_path):
     split = data.load("test", "test")
     for name, image in zip(split.names, split.raw, strict=True):
         assert (image == x[int(name.split("/")[1])][..., None]).all()
-    assert opened(tmp_path / "all.npz", modality="image", native_px=24).load("test", "test").images.shape[1] == 24
+    assert opened(tmp_path / "all.npz", modality="image", native_px=24).load("test", "test").raw.shape[1] == 24
 
 
 def test_sound(tmp_path):

@@ -184,11 +184,11 @@ def test_sound(words, tmp_path):
     assert not set(data.items["train"].groups) & set(data.items["validation"].groups)
     stored = shutil.copytree(words, tmp_path / "words")
     tfds_toys.as_sound(stored, 16000)
-    assert (sound(stored).load("test", "test").images == split.raw).all()
+    assert (sound(stored).load("test", "test").raw == split.raw).all()
     tfds_toys.as_sound(shutil.copytree(words, tmp_path / "slow"), 8000)
     slow = sound(tmp_path / "slow")
     assert "clips are at 8000 Hz: resampled to 16000 Hz" in slow.warnings
-    assert np.abs(np.abs(slow.load("test", "test").images[:, 1500:2500].astype(int)) - 100).max() <= 1
+    assert np.abs(np.abs(slow.load("test", "test").raw[:, 1500:2500].astype(int)) - 100).max() <= 1
 
 
 def test_the_catalogues_wake_vision(tmp_path):
