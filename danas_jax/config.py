@@ -185,7 +185,7 @@ class Baseline:
     """A fixed network trained, exported and tested like a finalist."""
 
     name: str  # folder name under retrain/ and export/
-    network: Literal["mobilenet_v1"] = "mobilenet_v1"  # see danas_jax/baselines.py
+    network: Literal["mobilenet_v1", "ds_cnn"] = "mobilenet_v1"  # see danas_jax/baselines.py
     resolution_px: int = 96  # input size [px]
     colour: Literal["mono", "rgb"] = "rgb"  # input colour
     width_multiplier: float = 0.25  # of the published channel widths

@@ -20,8 +20,8 @@ import numpy as np
 
 from danas_jax.errors import UserError
 from danas_jax.hardware import flash, graph, latency, lut, tflm
-from danas_jax.layers import LayerBuilder, LayerSpec
-from danas_jax.space import CHANNELS, Block, SearchSpace, Stage
+from danas_jax.layers import LayerSpec
+from danas_jax.space import CHANNELS, Block, DataConfig, SearchSpace, Stage
 
 SUMS = ("macs", "params", "file_bytes", "tail_device_bytes", "tail_host_bytes")
 MAXIMA = ("peak_sram_bytes", "head_bound_bytes")
@@ -74,7 +74,7 @@ def _part(space: SearchSpace, names: list[str], figures: Callable[..., Figures])
 
 def _stem(space: SearchSpace, measure: Measure) -> Part:
     def figures(resolution_px: int, colour: str, width: int) -> Figures:
-        net = LayerBuilder((resolution_px, resolution_px, CHANNELS[colour]))
+        net = space.builder(space.input_shape(DataConfig(resolution_px, colour)))
         space.add_stem(net, width)
         return measure(net.build(), 0)
 
@@ -86,7 +86,7 @@ def _block(space: SearchSpace, measure: Measure, s: int, b: int, entry: str, sid
 
     @cache  # the depths of a later block share it
     def active(resolution_px: int, channels: int, width: int, expansion: int, kernel: int) -> Figures:
-        net = LayerBuilder((side_px[resolution_px], side_px[resolution_px], channels))
+        net = space.builder((side_px[resolution_px], side_px[resolution_px], channels))
         space.add_block(net, s, b, width, Block(expansion, kernel))
         return measure(net.build(), _later(space, space.stages[s]) if b else 0)
 
@@ -102,7 +102,7 @@ def _block(space: SearchSpace, measure: Measure, s: int, b: int, entry: str, sid
 
 def _top(space: SearchSpace, measure: Measure, num_classes: int, entry: str, side_px: dict[int, int]) -> Part:
     def figures(resolution_px: int, channels: int, width: int) -> Figures:
-        net = LayerBuilder((side_px[resolution_px], side_px[resolution_px], channels))
+        net = space.builder((side_px[resolution_px], side_px[resolution_px], channels))
         space.add_top(net, width, num_classes)
         return measure(net.build(), 0)
 
