@@ -55,8 +55,8 @@ class Supernet:
                 shape, spread = (width, int(np.prod(layer.in_shape))), np.prod(layer.in_shape) ** -0.5
             else:
                 inputs = layer.in_shape[2] if layer.op == "conv" else 1
-                fan = layer.kernel**2 * (width if layer.op == "conv" else 1)
-                shape, spread = (width, inputs, layer.kernel, layer.kernel), (2.0 / fan) ** 0.5
+                fan = int(np.prod(layer.kernel)) * (width if layer.op == "conv" else 1)
+                shape, spread = (width, inputs, *layer.kernel), (2.0 / fan) ** 0.5
             arrays = {"kernel": spread * torch.randn(shape), "bias": torch.zeros(width)}
             if layer.batch_norm:
                 arrays["scale"] = torch.ones(width)
@@ -110,7 +110,7 @@ class Supernet:
 
     def _unit(self, layer: Layer, x: torch.Tensor, statistics: dict | None, momentum: float | None) -> torch.Tensor:
         """A convolution, its batch normalisation and its activation."""
-        weights, width, k = self.weights[layer.name], layer.out_shape[2], layer.kernel
+        weights, width, k = self.weights[layer.name], layer.out_shape[2], layer.kernel[0]  # square
         kernel = weights["kernel"]
         cut = (kernel.shape[2] - k) // 2
         depthwise = layer.op == "depthwise"

@@ -208,7 +208,7 @@ class Baseline:
     """A fixed network trained, exported and tested like a finalist."""
 
     name: str  # folder name under retrain/ and export/
-    network: Literal["mobilenet_v1"] = "mobilenet_v1"  # see danas_jax/baselines.py
+    network: Literal["mobilenet_v1", "ds_cnn"] = "mobilenet_v1"  # see danas_jax/baselines.py
     data: DataConfig = field(default_factory=lambda: ImageData(96, "rgb"))  # of the view's kind
     width_multiplier: float = 0.25  # of the published channel widths
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 INPUT = "input"  # the name by which layers refer to the network's input tensor
 
@@ -15,8 +16,9 @@ CONV, DEPTHWISE, ADD, AVG_POOL, DENSE = "conv", "depthwise", "add", "avg_pool", 
 class LayerSpec:
     """One operator of a network executed in list order on [h, w, c] tensors (SAME padding throughout).
 
-    `conv` and `depthwise` carry batch normalisation while training (`batch_norm`); it is folded for export.
-    `avg_pool` pools the whole map to 1x1. `dense` flattens its input. `add` has two inputs of equal shape.
+    `kernel` is (k_h, k_w), `stride` that of both axes. `conv` and `depthwise` carry batch normalisation while training
+    (`batch_norm`); it is folded for export. `avg_pool` pools the whole map to 1x1. `dense` flattens its input.
+    `add` has two inputs of equal shape.
     """
 
     name: str
@@ -24,72 +26,74 @@ class LayerSpec:
     inputs: tuple[str, ...]
     in_shape: tuple[int, int, int]
     out_shape: tuple[int, int, int]
-    kernel: int = 1
+    kernel: tuple[int, int] = (1, 1)
     stride: int = 1
     activation: str = "none"  # "none" | "relu" | "relu6"
     batch_norm: bool = False
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """Shape of the kernel in training: conv [k, k, in, out], depthwise [k, k, c], dense [in, out], else ()."""
-        k, cin, cout = self.kernel, self.in_shape[2], self.out_shape[2]
+        """Of the kernel in training: conv [k_h, k_w, in, out], depthwise [k_h, k_w, c], dense [in, out], else ()."""
+        cin, cout = self.in_shape[2], self.out_shape[2]
         if self.op == CONV:
-            return (k, k, cin, cout)
+            return (*self.kernel, cin, cout)
         if self.op == DEPTHWISE:
-            return (k, k, cout)
+            return (*self.kernel, cout)
         if self.op == DENSE:
-            return (self.in_shape[0] * self.in_shape[1] * cin, cout)
+            return (prod(self.in_shape), cout)
         return ()
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference (1 MAC = 2 FLOPs); pooling and additions count 0."""
-        h, w, cout = self.out_shape
-        if self.op == CONV:
-            return h * w * cout * self.kernel**2 * self.in_shape[2]
-        if self.op == DEPTHWISE:
-            return h * w * cout * self.kernel**2
-        if self.op == DENSE:
-            return self.in_shape[0] * self.in_shape[1] * self.in_shape[2] * cout
-        return 0
+        positions = self.out_shape[0] * self.out_shape[1]
+        return positions * prod(self.weight_shape) if self.weight_shape else 0
 
     @property
     def params(self) -> int:
         """Weights and biases of the deployed (BN-folded) layer."""
-        size = 1
-        for dim in self.weight_shape:
-            size *= dim
-        return size + self.out_shape[2] if self.weight_shape else 0
+        return prod(self.weight_shape) + self.out_shape[2] if self.weight_shape else 0
 
 
 class LayerBuilder:
-    """Appends layers to a list, tracking the shape; the functional way to write a network down."""
+    """Appends layers to a list, tracking the shape; the functional way to write a network down.
 
-    def __init__(self, input_shape: tuple[int, int, int], activation: str = "relu6"):
+    A kernel is (k_h, k_w), or k for k x k. A one-dimensional network has kernels of k_h x 1: those of an input one
+    wide, unless `one_dimensional` says otherwise. It is one property of a whole network, for all its input shapes:
+    they share weights, and the last maps of small pictures may be one wide, too.
+    """
+
+    def __init__(
+        self, input_shape: tuple[int, int, int], activation: str = "relu6", one_dimensional: bool | None = None
+    ):
         self.layers: list[LayerSpec] = []
         self.shape = input_shape
         self.last = INPUT
         self.activation = activation
+        self.one_dimensional = input_shape[1] == 1 if one_dimensional is None else one_dimensional
 
     def _append(self, spec: LayerSpec) -> str:
         self.layers.append(spec)
         self.shape, self.last = spec.out_shape, spec.name
         return spec.name
 
-    def conv(self, name: str, width: int, kernel: int = 1, stride: int = 1, activate: bool = True) -> str:
-        """A dense convolution with batch normalisation."""
-        h, w, _ = self.shape
-        out = (-(-h // stride), -(-w // stride), width)
-        act = self.activation if activate else "none"
-        return self._append(LayerSpec(name, CONV, (self.last,), self.shape, out, kernel, stride, act, True))
+    def _convolve(
+        self, name: str, op: str, width: int, kernel: int | tuple[int, int], stride: int, activation: str
+    ) -> str:
+        height, breadth = (kernel, kernel) if isinstance(kernel, int) else kernel
+        window = height, 1 if self.one_dimensional else breadth
+        out = -(-self.shape[0] // stride), -(-self.shape[1] // stride), width
+        return self._append(LayerSpec(name, op, (self.last,), self.shape, out, window, stride, activation, True))
 
-    def depthwise(self, name: str, kernel: int, stride: int = 1) -> str:
+    def conv(
+        self, name: str, width: int, kernel: int | tuple[int, int] = 1, stride: int = 1, activate: bool = True
+    ) -> str:
+        """A dense convolution with batch normalisation."""
+        return self._convolve(name, CONV, width, kernel, stride, self.activation if activate else "none")
+
+    def depthwise(self, name: str, kernel: int | tuple[int, int], stride: int = 1) -> str:
         """A depthwise convolution (multiplier 1) with batch normalisation and activation."""
-        h, w, c = self.shape
-        out = (-(-h // stride), -(-w // stride), c)
-        return self._append(
-            LayerSpec(name, DEPTHWISE, (self.last,), self.shape, out, kernel, stride, self.activation, True)
-        )
+        return self._convolve(name, DEPTHWISE, self.shape[2], kernel, stride, self.activation)
 
     def add(self, name: str, other: str) -> str:
         """Residual sum of the last layer and `other`."""
@@ -97,8 +101,8 @@ class LayerBuilder:
 
     def pool(self, name: str) -> str:
         """Average over the whole map."""
-        h, _, c = self.shape
-        return self._append(LayerSpec(name, AVG_POOL, (self.last,), self.shape, (1, 1, c), kernel=h))
+        h, w, c = self.shape
+        return self._append(LayerSpec(name, AVG_POOL, (self.last,), self.shape, (1, 1, c), kernel=(h, w)))
 
     def dense(self, name: str, width: int) -> str:
         """The classifier: logits, no activation."""

@@ -217,10 +217,21 @@ class SearchSpace:
             genes[self.index[name]] = list(self.axes[self.index[name]].values).index(value)
         return genes
 
+    @cached_property
+    def _one_dimensional(self) -> bool:
+        return self.input(self.max_genes).shape[1] == 1
+
+    def builder(self, shape: tuple[int, int, int]) -> LayerBuilder:
+        """For a network of this space, or a part of one, from a map of `shape` on: k x 1 kernels if inputs are 1 wide.
+
+        A part's map does not tell, as the last ones of a picture may be one wide, too.
+        """
+        return LayerBuilder(shape, one_dimensional=self._one_dimensional)
+
     def layers(self, genes: np.ndarray, num_classes: int) -> tuple[LayerSpec, ...]:
         """The network of `genes` [G] as it is retrained, costed and exported."""
         data, arch = self.decode(genes)
-        net = LayerBuilder(self.view.shape(data))
+        net = self.builder(self.view.shape(data))
         self.add_stem(net, arch.stem_width)
         for s, (width, blocks) in enumerate(arch.stages):
             for b, block in enumerate(blocks):

@@ -46,7 +46,7 @@ def test_a_key_is_the_layer_and_survives_a_file(layers, tmp_path):
             assert key == Key("FULLY_CONNECTED", (np.prod(layer.in_shape),), (layer.out_shape[2],))
         else:
             pool = layer.op == "avg_pool"
-            window, stride = ((layer.in_shape[:2],) * 2) if pool else ((layer.kernel,) * 2, (layer.stride,) * 2)
+            window, stride = ((layer.in_shape[:2],) * 2) if pool else (layer.kernel, (layer.stride,) * 2)
             padding = {"add": "", "avg_pool": "valid"}.get(layer.op, "same")
             assert key == Key(NAMES[layer.op], layer.in_shape, layer.out_shape, window, stride, padding)
         assert key.macs == layer.macs

@@ -57,7 +57,7 @@ def test_figures_are_those_of_the_layers(layers):
     for op, layer in zip(net.operators, layers, strict=True):
         assert (op.name, op.activation) == (BUILTIN[layer.op], layer.activation)
         if layer.op in ("conv", "depthwise"):
-            assert (op.kernel, op.stride, op.padding) == ((layer.kernel,) * 2, (layer.stride,) * 2, "same")
+            assert (op.kernel, op.stride, op.padding) == (layer.kernel, (layer.stride,) * 2, "same")
         elif layer.op == "avg_pool":
             assert (op.kernel, op.stride, op.padding) == (layer.in_shape[:2], layer.in_shape[:2], "valid")
         else:

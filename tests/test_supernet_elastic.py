@@ -138,8 +138,8 @@ def spread(layer, part, array, shape):
     if part != "kernel" or array.ndim == 2:
         full[: len(array)] = array
     else:
-        cut = (shape[0] - layer.kernel) // 2
-        place = [slice(cut, cut + layer.kernel)] * 2
+        cuts = [(have - own) // 2 for have, own in zip(shape, layer.kernel, strict=False)]
+        place = [slice(cut, cut + own) for cut, own in zip(cuts, layer.kernel, strict=True)]
         inputs = [slice(None if layer.name == "stem" else layer.in_shape[2])] if layer.op == CONV else []
         full[(*place, *inputs, slice(layer.out_shape[2]))] = array
     return full

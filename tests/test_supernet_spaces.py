@@ -117,9 +117,10 @@ def place(layer, part, shape):
         return (width,)
     if len(shape) == 2:
         return slice(layer.weight_shape[0]), width
-    cut = (shape[0] - layer.kernel) // 2
+    cuts = [(have - own) // 2 for have, own in zip(shape, layer.kernel, strict=False)]
+    taps = [slice(cut, cut + own) for cut, own in zip(cuts, layer.kernel, strict=True)]
     inputs = [slice(None if layer.name == "stem" else layer.in_shape[2])] if layer.op == CONV else []
-    return (*[slice(cut, cut + layer.kernel)] * 2, *inputs, width)
+    return (*taps, *inputs, width)
 
 
 def check(space, params, count, batch, logits_bound, gradient_bound, monkeypatch):

@@ -128,7 +128,7 @@ def _average_pool(x: np.ndarray) -> np.ndarray:
 
 
 def integer_forward(model: QuantisedModel, images: np.ndarray) -> np.ndarray:
-    """int8 logits [N, classes] of uint8 images [N, R, R, C], equal to TFLM's. ValueError on other images."""
+    """int8 logits [N, classes] of uint8 images [N, h, w, c], equal to TFLM's. ValueError on other images."""
     specs = tuple(layer.spec for layer in model.layers)
     kernels.check_images(specs, images)
     scales = {INPUT: model.input} | {layer.spec.name: layer.output for layer in model.layers}

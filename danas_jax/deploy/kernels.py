@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 from danas_jax.layers import LayerSpec
@@ -17,15 +19,13 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _taps(x: np.ndarray, kernel: int, stride: int) -> list[np.ndarray]:
-    """The k * k shifted views of zero-padded x [N, h, w, c], each [N, ceil(h / s), ceil(w / s), c], row by row."""
+def _taps(x: np.ndarray, kernel: tuple[int, ...], stride: int) -> list[np.ndarray]:
+    """The k_h * k_w shifted views of zero-padded x [N, h, w, c], each [N, ceil(h / s), ceil(w / s), c], row by row."""
     _, h, w, _ = x.shape
-    rows, cols = same_padding(h, kernel, stride), same_padding(w, kernel, stride)
+    rows, cols = same_padding(h, kernel[0], stride), same_padding(w, kernel[1], stride)
     padded = np.pad(x, ((0, 0), rows, cols, (0, 0)))
     last_row, last_col = (-(-h // stride) - 1) * stride + 1, (-(-w // stride) - 1) * stride + 1
-    return [
-        padded[:, i : i + last_row : stride, j : j + last_col : stride] for i in range(kernel) for j in range(kernel)
-    ]
+    return [padded[:, i : i + last_row : stride, j : j + last_col : stride] for i, j in product(*map(range, kernel))]
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -46,23 +46,22 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def conv(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
-    """SAME convolution of x [N, h, w, in] with kernel [k, k, in, out]; one matrix product."""
-    k, _, _, width = kernel.shape
-    columns = x if k == 1 and stride == 1 else np.concatenate(_taps(x, k, stride), axis=-1)
-    product = matmul(columns.reshape(-1, columns.shape[-1]), kernel.reshape(-1, width))
-    return product.reshape(*columns.shape[:3], width)
+    """SAME convolution of x [N, h, w, in] with kernel [k_h, k_w, in, out]; one matrix product."""
+    window, width = kernel.shape[:2], kernel.shape[3]
+    columns = x if window == (1, 1) and stride == 1 else np.concatenate(_taps(x, window, stride), axis=-1)
+    sums = matmul(columns.reshape(-1, columns.shape[-1]), kernel.reshape(-1, width))
+    return sums.reshape(*columns.shape[:3], width)
 
 
 def depthwise(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
-    """SAME depthwise convolution of x [N, h, w, c] with kernel [k, k, c], as a sum of shifted products."""
-    k = kernel.shape[0]
-    taps = _taps(x, k, stride)
-    weights = kernel.reshape(k * k, -1)
+    """SAME depthwise convolution of x [N, h, w, c] with kernel [k_h, k_w, c], as a sum of shifted products."""
+    taps = _taps(x, kernel.shape[:2], stride)
+    weights = kernel.reshape(len(taps), -1)
     total = taps[0] * weights[0]
-    product = np.empty_like(total)
+    term = np.empty_like(total)
     for tap, weight in zip(taps[1:], weights[1:], strict=True):
-        np.multiply(tap, weight, out=product)
-        total += product
+        np.multiply(tap, weight, out=term)
+        total += term
     return total
 
 
@@ -79,7 +78,7 @@ def chunks(layers: tuple[LayerSpec, ...], count: int):
 
 
 def check_images(layers: tuple[LayerSpec, ...], images: np.ndarray) -> None:
-    """ValueError unless `images` is uint8 [N >= 1, R, R, C] as the first layer reads them."""
+    """ValueError unless `images` is uint8 [N >= 1, h, w, c] as the first layer reads them."""
     shape = layers[0].in_shape
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape or not len(images):
         raise ValueError(f"images {images.dtype} {images.shape}: need uint8 [N, {shape[0]}, {shape[1]}, {shape[2]}]")

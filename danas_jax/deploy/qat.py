@@ -68,7 +68,7 @@ def fine_tune(
 def simulation(
     model: QuantisedModel, stats: Mapping[str, Mapping[str, np.ndarray]]
 ) -> Callable[[Mapping, jax.Array], jax.Array]:
-    """logits(params, views [B, R, R, C] float32 in 0..255) -> float32 [B, classes], the values of `model`'s codes.
+    """logits(params, views [B, h, w, c] float32 in 0..255) -> float32 [B, classes], the values of `model`'s codes.
 
     Of `model` only the scales of the activations are taken; the weights are those of `params` with BN `stats`.
     """

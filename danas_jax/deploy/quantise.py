@@ -33,7 +33,7 @@ INPUT_SCALE = Scale(1 / 128, 0)  # int8 input = pixel - 128, read by the network
 class QuantisedLayer:
     """One operator of an int8 network.
 
-    `kernel` int8 in the training layout (conv [k, k, in, out], depthwise [k, k, c], dense [in, out]),
+    `kernel` int8 in the training layout (conv [k_h, k_w, in, out], depthwise [k_h, k_w, c], dense [in, out]),
     `kernel_scales` float32 [out] (dense: [1]), `bias` int32 [out]; all three None for add and avg_pool.
     """
 
@@ -53,7 +53,7 @@ class QuantisedModel:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """[R, R, C] of the input image."""
+        """[h, w, c] of the input."""
         return self.layers[0].spec.in_shape
 
     @property
@@ -63,7 +63,7 @@ class QuantisedModel:
 
 
 def float_layers(layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarray):
-    """Run one chunk of uint8 images [n, R, R, C] in float32; yields (layer, output [n, h, w, c])."""
+    """Run one chunk of uint8 images [n, h, w, c] in float32; yields (layer, output [n, h, w, c])."""
     tensors = {INPUT: (images.astype(np.float32) - 128) / 128}
     for layer in layers:
         x = tensors[layer.inputs[0]]
@@ -86,7 +86,7 @@ def float_layers(layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarr
 
 
 def float_forward(layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarray) -> np.ndarray:
-    """Logits float32 [N, classes] of the folded network on uint8 images [N, R, R, C]. ValueError on other images."""
+    """Logits float32 [N, classes] of the folded network on uint8 images [N, h, w, c]. ValueError on other images."""
     kernels.check_images(layers, images)
     logits = []
     for part in kernels.chunks(layers, len(images)):

@@ -26,7 +26,7 @@ def activation_ranges(
     methods: Sequence[str] = METHODS,
     percentile: float = 99.99,
 ) -> dict[str, Ranges]:
-    """{method: {layer: (lowest, highest)}} from uint8 images [N, R, R, C]; every range contains 0.
+    """{method: {layer: (lowest, highest)}} from uint8 images [N, h, w, c]; every range contains 0.
 
     `minmax`: all values. `percentile`: `percentile` % of the values lie below the upper end, as many above the lower
     one. `mse`: the least mean squared error of rounding and clipping. The logits keep all their values: clipped ones
@@ -44,7 +44,7 @@ def activation_ranges(
 
 
 def min_max_ranges(layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarray) -> Ranges:
-    """{layer: (lowest, highest)} value on uint8 images [N, R, R, C], 0 included: padding and ReLU must be exact."""
+    """{layer: (lowest, highest)} value on uint8 images [N, h, w, c], 0 included: padding and ReLU must be exact."""
     ranges = {layer.name: (0.0, 0.0) for layer in layers}
     for part in kernels.chunks(layers, len(images)):
         for layer, y in float_layers(layers, folded, images[part]):

@@ -67,7 +67,7 @@ def _model(graph: Graph, model: Any) -> QuantisedModel:
             inputs=tuple(source.name for source in sources),
             in_shape=_shape(sources[0]),
             out_shape=_shape(graph.tensors[output]),
-            kernel=operator.kernel[0],
+            kernel=operator.kernel,
             stride=1 if op == AVG_POOL else operator.stride[0],  # a pool's window is the map, its stride says nothing
             activation=operator.activation,
         )

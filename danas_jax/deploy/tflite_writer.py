@@ -90,9 +90,9 @@ def _stored_kernel(layer: QuantisedLayer) -> tuple[np.ndarray, int]:
     kernel = layer.kernel
     assert kernel is not None
     if layer.spec.op == CONV:
-        return kernel.transpose(3, 0, 1, 2), 0  # [out, k, k, in]
+        return kernel.transpose(3, 0, 1, 2), 0  # [out, k_h, k_w, in]
     if layer.spec.op == DEPTHWISE:
-        return kernel[None], 3  # [1, k, k, c]
+        return kernel[None], 3  # [1, k_h, k_w, c]
     return kernel.T, 0  # [out, in]
 
 
@@ -186,7 +186,7 @@ def _add_layer(
 
 
 def write_tflite(model: QuantisedModel, metadata: dict) -> bytes:
-    """The int8 .tflite file of `model`: one operator per layer in list order, int8 input [1, R, R, C], int8 logits.
+    """The int8 .tflite file of `model`: one operator per layer in list order, int8 input [1, h, w, c], int8 logits.
 
     `metadata` (JSON-ready; the data configuration) is stored under the metadata name "danas".
     """

@@ -85,7 +85,7 @@ def load(tflite: bytes) -> runtime.Interpreter:
 
 
 def invoke(interpreter: runtime.Interpreter, inputs: Iterable[np.ndarray]) -> np.ndarray:
-    """What the network answers [N, classes] to each of `inputs`, [R, R, C] of its input's type.
+    """What the network answers [N, classes] to each of `inputs`, [h, w, c] of its input's type.
 
     VerificationError when it does not run.
     """
@@ -105,7 +105,7 @@ def invoke(interpreter: runtime.Interpreter, inputs: Iterable[np.ndarray]) -> np
 
 
 def run_tflm(tflite: bytes, images: np.ndarray, arena_bytes: int | None = None) -> np.ndarray:
-    """int8 logits [N, classes] of uint8 images [N, R, R, C], by the TFLM interpreter in `arena_bytes` (None: ample).
+    """int8 logits [N, classes] of uint8 images [N, h, w, c], by the TFLM interpreter in `arena_bytes` (None: ample).
 
     VerificationError when the file does not load or run in that arena.
     """
@@ -155,7 +155,7 @@ def _runs_in(tflite: bytes, images: np.ndarray, arena_bytes: int) -> bool:
 
 
 def verify(tflite: bytes, model: QuantisedModel, images: np.ndarray) -> dict:
-    """Check a file against `model` on uint8 images [N, R, R, C]; raise VerificationError or return what was measured.
+    """Check a file against `model` on uint8 images [N, h, w, c]; raise VerificationError or return what was measured.
 
     Checks: operators on the allow-list, TFLM runs in the stated arena, every logit equal to `integer_forward`'s.
     Returns arena_bytes, head_bytes, tail_bytes, file_bytes, images, operators (distinct, in order of first use).

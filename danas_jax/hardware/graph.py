@@ -117,7 +117,7 @@ def from_layers(layers: Sequence[LayerSpec]) -> Graph:
             tensors.append(Tensor(f"{name}/bias", (channels,), "int32", 4 * channels, 4 * channels, buffer + 2, scales))
             buffer += 2
         if layer.op in (CONV, DEPTHWISE):
-            kernel, stride, padding = (layer.kernel, layer.kernel), (layer.stride, layer.stride), "same"
+            kernel, stride, padding = layer.kernel, (layer.stride, layer.stride), "same"
         elif layer.op == AVG_POOL:
             kernel, stride, padding = (height, width), (height, width), "valid"
         index[name] = len(tensors)

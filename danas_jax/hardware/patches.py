@@ -1,7 +1,8 @@
 """Patch-based execution (MCUNetV2, Lin et al. 2021, arXiv 2110.15352): the first operators run patch by patch.
 
-The output of operator n is cut into p x p patches. Each is computed on its own from the part of the image that it
-depends on, so neighbouring patches compute their common border (the halo) twice; then the rest runs as usual.
+The output of operator n is cut into p x p patches (p x 1, where it is one wide). Each is computed on its own from the
+part of the image that it depends on, so neighbouring patches compute their common border (the halo) twice; then the
+rest runs as usual.
 
 Rules: a patch reaches back through kernels and strides to exactly the rows and columns that it needs, no further than
 the map's edge; what several operators read is computed once per patch; every tensor takes the room of its largest
@@ -33,7 +34,7 @@ Spans = dict[int, tuple[np.ndarray, np.ndarray]]  # tensor -> first and end posi
 
 @dataclass(frozen=True)
 class Patched:
-    """The first `operators` operators in `patches` x `patches` patches, and what comes of it."""
+    """The first `operators` operators in `patches` patches per side, and what comes of it."""
 
     operators: int
     patches: int
@@ -60,7 +61,7 @@ def _check(graph: Graph, operators: int, patches: int) -> None:
         if t in inside:
             what = next((f"what operator {i} writes" for i, op in enumerate(first) if t in op.outputs), "the input")
             raise UserError(f"operators = {operators}: {what} is still read after them; take more operators or fewer")
-    side = min(graph.tensors[first[-1].outputs[0]].shape[1:3])
+    side = min((size for size in graph.tensors[first[-1].outputs[0]].shape[1:3] if size > 1), default=1)
     if not 2 <= patches <= side:
         raise UserError(f"patches = {patches}: give 2 to {side}, the smaller side of operator {operators - 1}'s output")
 
@@ -82,7 +83,9 @@ def _needs(graph: Graph, op: Operator, axis: int, span: tuple[np.ndarray, np.nda
 def _spans(graph: Graph, operators: int, patches: int, axis: int) -> Spans:
     """What each patch needs of every tensor of the patched part, along one axis."""
     last = graph.operators[operators - 1].outputs[0]
-    cuts = np.arange(patches + 1) * graph.tensors[last].shape[axis] // patches
+    size = graph.tensors[last].shape[axis]
+    patches = patches if size > 1 else 1
+    cuts = np.arange(patches + 1) * size // patches
     spans: Spans = {last: (cuts[:-1], cuts[1:])}
     for op in reversed(graph.operators[:operators]):
         if op.outputs[0] not in spans:  # nothing reads it
@@ -129,7 +132,7 @@ def _macs(graph: Graph, operators: int, spans: tuple[Spans, Spans]) -> int:
 
 
 def patched(graph: Graph, operators: int, patches: int, runtime: Runtime, image_stays: bool = True) -> Patched:
-    """The figures of running the first `operators` operators in `patches` x `patches` patches, the rest as usual.
+    """The figures of running the first `operators` operators in `patches` patches per side, the rest as usual.
 
     `image_stays`: the whole image is in RAM until the last patch; else it comes patch by patch (from a decoder, say),
     as MCUNetV2 counts. Raises UserError where the operators cannot run so: one of them needs the whole map, something

@@ -20,7 +20,7 @@ import numpy as np
 
 from danas_jax.errors import UserError
 from danas_jax.hardware import flash, graph, latency, lut, tflm
-from danas_jax.layers import LayerBuilder, LayerSpec
+from danas_jax.layers import LayerSpec
 from danas_jax.space import Block, SearchSpace, Stage
 
 SUMS = ("macs", "params", "file_bytes", "tail_device_bytes", "tail_host_bytes")
@@ -83,7 +83,7 @@ def _stem(space: SearchSpace, measure: Measure) -> Part:
     names = [axis.name for axis in space.view.axes]
 
     def figures(*values: int | str) -> Figures:
-        net = LayerBuilder(space.view.shape(space.view.data(**dict(zip(names, values[:-1], strict=True)))))
+        net = space.builder(space.view.shape(space.view.data(**dict(zip(names, values[:-1], strict=True)))))
         space.add_stem(net, int(values[-1]))
         return measure(net.build(), 0)
 
@@ -95,7 +95,7 @@ def _block(space: SearchSpace, measure: Measure, s: int, b: int, entry: str, map
 
     @cache  # the depths of a later block, and the shapes of equal maps, share it
     def active(size: tuple[int, int], channels: int, width: int, expansion: int, kernel: int) -> Figures:
-        net = LayerBuilder((*size, channels))
+        net = space.builder((*size, channels))
         space.add_block(net, s, b, width, Block(expansion, kernel))
         return measure(net.build(), _later(space, space.stages[s]) if b else 0)
 
@@ -117,7 +117,7 @@ def _block(space: SearchSpace, measure: Measure, s: int, b: int, entry: str, map
 def _top(space: SearchSpace, measure: Measure, num_classes: int, entry: str, maps: Maps) -> Part:
     def figures(*values: Any) -> Figures:
         *shape, channels, width = values
-        net = LayerBuilder((*maps[tuple(shape)], channels))
+        net = space.builder((*maps[tuple(shape)], channels))
         space.add_top(net, width, num_classes)
         return measure(net.build(), 0)
 

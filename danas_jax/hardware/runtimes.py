@@ -107,7 +107,7 @@ def _tinyengine_columns(graph: Graph, op: Operator) -> int:
 
 def _tinyengine_kernel(graph: Graph, op: Operator) -> int:
     """The kernel of a convolution larger than 1x1 in int16."""
-    return 2 * graph.tensors[op.inputs[1]].bytes if op.name == "CONV_2D" and op.kernel[0] > 1 else 0
+    return 2 * graph.tensors[op.inputs[1]].bytes if op.name == "CONV_2D" and op.kernel != (1, 1) else 0
 
 
 README = "mit-han-lab/tinyengine README, measured results"

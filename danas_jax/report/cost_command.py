@@ -143,8 +143,8 @@ def _summary(name: str, found: dict[str, Any]) -> list[str]:
     ]
     if patching:
         lines.append(
-            f"  patches     the first {patching['operators']} operators in {patching['patches']} x "
-            f"{patching['patches']}: {patching['latency_factor']:.2f} x the MACs"
+            f"  patches     the first {patching['operators']} operators in {patching['patches']} patches "
+            f"per side: {patching['latency_factor']:.2f} x the MACs"
         )
     if found["input_pipeline_bytes"]:
         frame = _kb(found["input_pipeline_bytes"])

@@ -98,7 +98,8 @@ class _Subnet:
 
         def cut(layer: LayerSpec) -> LayerSpec:
             if layer.op == DEPTHWISE:
-                return replace(_with_channels(layer, hidden, hidden), kernel=kernel)
+                height, width = (min(kernel, size) for size in layer.kernel)
+                return replace(_with_channels(layer, hidden, hidden), kernel=(height, width))
             if layer is layers[0]:
                 return _with_channels(layer, entry, hidden)
             return _with_channels(layer, hidden, layer.out_shape[2])

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial, reduce
+from itertools import product
+from math import prod
 
 import jax
 import jax.numpy as jnp
@@ -59,22 +61,21 @@ def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
     return out, total // 2, total - total // 2
 
 
-def taps(x: jax.Array, kernel: int, stride: int) -> list[jax.Array]:
-    """The kernel * kernel shifted views of `x` [B, H, W, C], each [B, H', W', C], row by row."""
-    out_h, top, bottom = _same_padding(x.shape[1], kernel, stride)
-    out_w, left, right = _same_padding(x.shape[2], kernel, stride)
+def taps(x: jax.Array, kernel: tuple[int, ...], stride: int) -> list[jax.Array]:
+    """The k_h * k_w shifted views of `x` [B, H, W, C], each [B, H', W', C], row by row."""
+    out_h, top, bottom = _same_padding(x.shape[1], kernel[0], stride)
+    out_w, left, right = _same_padding(x.shape[2], kernel[1], stride)
     # The barrier keeps XLA from recomputing x's producers once per tap.
     x = lax.optimization_barrier(jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))))
     return [
         x[:, i : i + (out_h - 1) * stride + 1 : stride, j : j + (out_w - 1) * stride + 1 : stride]
-        for i in range(kernel)
-        for j in range(kernel)
+        for i, j in product(*map(range, kernel))
     ]
 
 
 def _shifted_sum(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
     flat = weight.reshape(-1, weight.shape[-1])
-    return _added(view * tap for view, tap in zip(taps(x, weight.shape[0], stride), flat, strict=True))
+    return _added(view * tap for view, tap in zip(taps(x, weight.shape[:2], stride), flat, strict=True))
 
 
 def _added(terms: Iterable[jax.Array]) -> jax.Array:
@@ -96,7 +97,8 @@ def _source_taps(size: int, kernel: int, stride: int) -> np.ndarray:
 
 def _position_matrix(weight: jax.Array, height: int, width: int, stride: int) -> jax.Array:
     """Every channel's convolution as a matrix from input to output positions, [H * W, H' * W', C]."""
-    rows, columns = (_source_taps(size, weight.shape[0], stride) for size in (height, width))
+    sides = zip((height, width), weight.shape[:2], strict=True)
+    rows, columns = (_source_taps(size, kernel, stride) for size, kernel in sides)
     padded = jnp.pad(weight, ((0, 1), (0, 1), (0, 0)))
     matrix = padded[rows[:, None, :, None], columns[None, :, None, :]]  # [H, W, H', W', C]
     return matrix.reshape(height * width, -1, weight.shape[-1])
@@ -127,9 +129,9 @@ pointwise.defvjp(_pointwise_forward, _pointwise_backward)
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def depthwise(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
-    """Depthwise convolution, SAME: x [B, H, W, C], weight [k, k, C]."""
+    """Depthwise convolution, SAME: x [B, H, W, C], weight [k_h, k_w, C]."""
     batch, height, width, channels = x.shape
-    if height * width > weight.shape[0] ** 2:
+    if height * width > prod(weight.shape[:2]):
         return _shifted_sum(x, weight, stride)
     matrix, flat = _position_matrix(weight, height, width, stride), x.reshape(batch, -1, channels)
     out = _added(flat[:, i, None] * matrix[i] for i in range(height * width))
@@ -143,7 +145,7 @@ def _depthwise_forward(x, weight, stride):
 def _depthwise_backward(stride, saved, grad):
     x, weight = saved
     # Measured: from about two input positions a tap on, shifting is faster (docs/design.md).
-    small = x.shape[1] * x.shape[2] <= 2 * weight.shape[0] ** 2
+    small = x.shape[1] * x.shape[2] <= 2 * prod(weight.shape[:2])
     return (_backward_by_position if small else _backward_by_shifting)(x, weight, stride, grad)
 
 
@@ -159,9 +161,9 @@ def _backward_by_position(x, weight, stride, grad):
 
 
 def _backward_by_shifting(x, weight, stride, grad):
-    kernel, shape = weight.shape[0], x.shape
+    kernels, shape = weight.shape[:2], x.shape
     padding, places = [(0, 0, 0)], []
-    for size, out in zip(shape[1:3], grad.shape[1:3], strict=True):
+    for size, out, kernel in zip(shape[1:3], grad.shape[1:3], kernels, strict=True):
         low = kernel - 1 - _same_padding(size, kernel, stride)[1]
         spread = (out - 1) * stride + 1
         padding.append((low, size + kernel - 1 - low - spread, stride - 1))
@@ -169,14 +171,13 @@ def _backward_by_shifting(x, weight, stride, grad):
     spread_grad = lax.optimization_barrier(lax.pad(grad, jnp.zeros((), grad.dtype), [*padding, (0, 0, 0)]))
     # Taken back out of the padded array, which XLA keeps: `grad` itself it would compute anew for each of the taps.
     grad = spread_grad[:, places[0], places[1]]
-    sums = [folded([view, grad]) for view in taps(x, kernel, stride)]
+    sums = [folded([view, grad]) for view in taps(x, kernels, stride)]
     return _input_gradient(spread_grad, weight, shape), row_sums(sums).reshape(weight.shape)
 
 
 def _input_gradient(spread_grad, weight, shape):
     """The transposed convolution as one more shifted sum, of the spread gradient with the flipped kernel."""
-    kernel = weight.shape[0]
-    flat = weight[::-1, ::-1].reshape(kernel * kernel, -1)
-    places = [(i, j) for i in range(kernel) for j in range(kernel)]
+    flat = weight[::-1, ::-1].reshape(-1, weight.shape[-1])
+    places = product(*map(range, weight.shape[:2]))
     views = (spread_grad[:, i : i + shape[1], j : j + shape[2]] for i, j in places)
     return _added(view * tap for view, tap in zip(views, flat, strict=True))

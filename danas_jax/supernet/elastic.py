@@ -49,10 +49,8 @@ def masks(space: SearchSpace, genes: jax.Array, layers: tuple[LayerSpec, ...]) -
                 continue  # deeper than the envelope
             hidden = entry * value(f"{name}.expansion")
             layer = by_name[f"{name}.depthwise"]
-            size = layer.kernel
-            distance = jnp.abs(jnp.arange(size) - size // 2)
-            inside = (distance <= value(f"{name}.kernel") // 2).astype(jnp.float32)
-            result[f"{name}.depthwise"] = first(hidden, layer) | {"taps": (inside[:, None] * inside)[:, :, None]}
+            taps = (jnp.array(rings(layer.kernel)) <= value(f"{name}.kernel") // 2).astype(jnp.float32)
+            result[f"{name}.depthwise"] = first(hidden, layer) | {"taps": taps[:, :, None]}
             if f"{name}.expand" in by_name:
                 result[f"{name}.expand"] = first(hidden, by_name[f"{name}.expand"])
             result[f"{name}.project"] = first(jnp.where(b < depth, width, 0), by_name[f"{name}.project"])
@@ -69,6 +67,12 @@ def seen(space: SearchSpace, codes: jax.Array, genes: jax.Array) -> jax.Array:
     return space.view.blended(codes.astype(jnp.float32), shares)
 
 
+def rings(kernel: tuple[int, int]) -> np.ndarray:
+    """How far from the centre each tap lies, int [k_h, k_w]: a kernel of size k holds the rings up to k // 2."""
+    rows, columns = (np.abs(np.arange(size) - size // 2) for size in kernel)
+    return np.maximum(rows[:, None], columns)
+
+
 def slice_layer(layer: LayerSpec, arrays: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """The part of a larger layer's arrays (params or batch_stats) that `layer` owns: first channels, central taps."""
     width = layer.out_shape[2]
@@ -78,8 +82,9 @@ def slice_layer(layer: LayerSpec, arrays: Mapping[str, jax.Array]) -> dict[str, 
     kernel = arrays["kernel"]
     if layer.op == DENSE:
         return out | {"kernel": kernel[: layer.weight_shape[0]]}
-    cut = (kernel.shape[0] - layer.kernel) // 2
-    kernel = kernel[cut : cut + layer.kernel, cut : cut + layer.kernel]
+    cuts = ((have - own) // 2 for have, own in zip(kernel.shape, layer.kernel, strict=False))
+    rows, columns = (slice(cut, cut + own) for cut, own in zip(cuts, layer.kernel, strict=True))
+    kernel = kernel[rows, columns]
     if layer.op == CONV:
         if layer.inputs == (INPUT,) and layer.in_shape[2] != kernel.shape[2]:
             raise ValueError(f"{layer.name} reads {layer.in_shape[2]} of {kernel.shape[2]} channels: see subnet_params")

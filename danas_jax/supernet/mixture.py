@@ -53,9 +53,7 @@ def mixed_masks(space: SearchSpace, shares: jax.Array, layers: tuple[LayerSpec, 
                 (entry[1][:, None] * expansion[1]).reshape(-1),
             )
             layer = by_name[f"{name}.depthwise"]
-            distance = np.abs(np.arange(layer.kernel) - layer.kernel // 2)
-            ring = np.maximum(distance[:, None], distance)  # a kernel of size k holds the rings up to k // 2
-            taps = at_least(kernel[0], kernel[1] // 2 + 1, ring).reshape(layer.kernel, layer.kernel, 1)
+            taps = at_least(kernel[0], kernel[1] // 2 + 1, elastic.rings(layer.kernel)).reshape(*layer.kernel, 1)
             result[f"{name}.depthwise"] = first(*hidden, layer) | {"taps": taps}
             if f"{name}.expand" in by_name:
                 result[f"{name}.expand"] = first(*hidden, by_name[f"{name}.expand"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from flax import linen as nn
 from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, LayerSpec
 from danas_jax.supernet import ops
 
-Masks = Mapping[str, Mapping[str, jax.Array]]  # layer -> {"channels": [C], "taps": [k, k, 1]} of zeros and ones
+Masks = Mapping[str, Mapping[str, jax.Array]]  # layer -> {"channels": [C], "taps": [k_h, k_w, 1]} of zeros and ones
 
 
 def normalise_pixels(images: jax.Array) -> jax.Array:
@@ -123,8 +124,8 @@ def init_variables(layers: tuple[LayerSpec, ...], seed: int) -> tuple[dict, dict
     params, stats = {}, {}
     for layer in (layer for layer in layers if layer.op in (CONV, DEPTHWISE, DENSE)):
         width, shape = layer.out_shape[2], layer.weight_shape
-        # fan-out of a depthwise kernel is its k * k taps (one filter per channel)
-        variance = 1 / shape[0] if layer.op == DENSE else 2 / (layer.kernel**2 * (width if layer.op == CONV else 1))
+        # fan-out of a depthwise kernel is its taps (one filter per channel)
+        variance = 1 / shape[0] if layer.op == DENSE else 2 / (prod(layer.kernel) * (width if layer.op == CONV else 1))
         kernel = rng.normal(0.0, variance**0.5, shape).astype(np.float32)
         params[layer.name] = {"kernel": kernel, "bias": np.zeros(width, np.float32)}
         if layer.batch_norm:

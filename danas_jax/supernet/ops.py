@@ -30,7 +30,7 @@ def position_sum(*factors: jax.Array) -> jax.Array:
 
 
 def depthwise(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
-    """Depthwise convolution, SAME: x [B, H, W, C], weight [k, k, C]."""
+    """Depthwise convolution, SAME: x [B, H, W, C], weight [k_h, k_w, C]."""
     if on_cpu():
         return cpu_kernels.depthwise(x, weight, stride)
     return lax.conv_general_dilated(
@@ -40,12 +40,13 @@ def depthwise(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
 
 
 def dense_conv(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
-    """Dense convolution, SAME: x [B, H, W, I], weight [k, k, I, O]; k = 1 as a matrix product."""
-    kernel = weight.shape[0]
+    """Dense convolution, SAME: x [B, H, W, I], weight [k_h, k_w, I, O]; 1 x 1 as a matrix product."""
+    kernel = weight.shape[:2]
+    pointwise = kernel == (1, 1) and stride == 1
     if on_cpu():
-        patches = x if kernel == stride == 1 else jnp.concatenate(cpu_kernels.taps(x, kernel, stride), axis=-1)
+        patches = x if pointwise else jnp.concatenate(cpu_kernels.taps(x, kernel, stride), axis=-1)
         return cpu_kernels.pointwise(patches, weight.reshape(-1, weight.shape[-1]))
-    if kernel == stride == 1:
+    if pointwise:
         return x @ weight[0, 0]
     return lax.conv_general_dilated(x, weight, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 

@@ -67,18 +67,19 @@ static window window_of(int32_t output, int32_t stride, int32_t pad, int32_t ker
 }
 
 static void conv(const danas_layer *layer, const int8_t *x, int8_t *y) {
-  const int32_t channels = layer->in_channels, kernel = layer->kernel, zero = layer->input_zero;
+  const int32_t channels = layer->in_channels, height = layer->kernel_height, width = layer->kernel_width;
+  const int32_t zero = layer->input_zero;
   int32_t row, column, out, ky;
   for (row = 0; row < layer->out_height; ++row) {
-    const window down = window_of(row, layer->stride, layer->pad_top, kernel, layer->in_height);
+    const window down = window_of(row, layer->stride, layer->pad_top, height, layer->in_height);
     for (column = 0; column < layer->out_width; ++column) {
-      const window across = window_of(column, layer->stride, layer->pad_left, kernel, layer->in_width);
+      const window across = window_of(column, layer->stride, layer->pad_left, width, layer->in_width);
       const int32_t count = (across.last - across.first) * channels; /* values that lie side by side */
       for (out = 0; out < layer->out_channels; ++out) {
         int32_t sum = layer->bias[out];
         for (ky = down.first; ky < down.last; ++ky) {
           const int8_t *values = x + ((down.at + ky) * layer->in_width + across.at + across.first) * channels;
-          const int8_t *weights = layer->weights + ((out * kernel + ky) * kernel + across.first) * channels;
+          const int8_t *weights = layer->weights + ((out * height + ky) * width + across.first) * channels;
           sum += dot(values, weights, count, zero);
         }
         *y++ = finished(layer, sum, out);
@@ -88,17 +89,18 @@ static void conv(const danas_layer *layer, const int8_t *x, int8_t *y) {
 }
 
 static void depthwise(const danas_layer *layer, const int8_t *x, int8_t *y) {
-  const int32_t channels = layer->in_channels, kernel = layer->kernel, zero = layer->input_zero;
+  const int32_t channels = layer->in_channels, height = layer->kernel_height, width = layer->kernel_width;
+  const int32_t zero = layer->input_zero;
   int32_t row, column, c, ky;
   for (row = 0; row < layer->out_height; ++row) {
-    const window down = window_of(row, layer->stride, layer->pad_top, kernel, layer->in_height);
+    const window down = window_of(row, layer->stride, layer->pad_top, height, layer->in_height);
     for (column = 0; column < layer->out_width; ++column) {
-      const window across = window_of(column, layer->stride, layer->pad_left, kernel, layer->in_width);
+      const window across = window_of(column, layer->stride, layer->pad_left, width, layer->in_width);
       for (c = 0; c < channels; ++c) {
         int32_t sum = layer->bias[c];
         for (ky = down.first; ky < down.last; ++ky) {
           const int8_t *values = x + ((down.at + ky) * layer->in_width + across.at + across.first) * channels + c;
-          const int8_t *weights = layer->weights + (ky * kernel + across.first) * channels + c;
+          const int8_t *weights = layer->weights + (ky * width + across.first) * channels + c;
           sum += strided_dot(values, weights, across.last - across.first, channels, zero);
         }
         *y++ = finished(layer, sum, c);

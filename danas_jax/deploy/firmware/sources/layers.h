@@ -10,13 +10,13 @@ typedef enum { DANAS_CONV, DANAS_DEPTHWISE, DANAS_ADD, DANAS_AVERAGE_POOL } dana
 
 typedef struct {
   danas_op op;
-  int32_t kernel, stride, pad_top, pad_left;
+  int32_t kernel_height, kernel_width, stride, pad_top, pad_left;
   int32_t in_height, in_width, in_channels;
   int32_t out_height, out_width, out_channels;
   int32_t input, other, output;                   /* where the tensors lie in the arena [B]; other: of DANAS_ADD only */
   int32_t input_zero, other_zero, output_zero;    /* zero points */
   int32_t low, high;                              /* int8 range that the activation leaves */
-  const int8_t *weights;                          /* conv [out][k][k][in], depthwise [k][k][c] */
+  const int8_t *weights;                          /* conv [out][k_h][k_w][in], depthwise [k_h][k_w][c] */
   const int32_t *bias;                            /* [out] */
   const int32_t *multipliers;                     /* [out]; DANAS_ADD: of input, other and output */
   const int8_t *shifts;                           /* likewise: real = multiplier * 2^(shift - 31) */
