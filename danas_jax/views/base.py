@@ -18,7 +18,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -148,12 +148,24 @@ class View(ABC):
         """All of them, in the order of the genes."""
         return self.shape_axes + self.traced_axes
 
-    def smallest(self) -> View:
+    def with_values(self, chosen: Mapping[str, tuple]) -> Self:
+        """This view with these values of the axes named; a field that holds an axis's values is set to the chosen."""
+        fields = [field.name for field in dataclasses.fields(self)]  # ty: ignore[invalid-argument-type]
+        moved = {
+            name: chosen[axis.name]
+            for axis in self.axes
+            for name in fields
+            if axis.name in chosen and getattr(self, name) == axis.values
+        }
+        return dataclasses.replace(self, **moved)  # ty: ignore[invalid-argument-type]
+
+    def smallest(self) -> Self:
         """This view with the cheapest value of each shape axis alone."""
-        values = [axis.values for axis in self.shape_axes]
-        names = [field.name for field in dataclasses.fields(self)]  # ty: ignore[invalid-argument-type]
-        cheapest = {name: getattr(self, name)[:1] for name in names if getattr(self, name) in values}
-        return dataclasses.replace(self, **cheapest)  # ty: ignore[invalid-argument-type]
+        return self.with_values({axis.name: axis.values[:1] for axis in self.shape_axes})
+
+    def only(self, data: Any) -> Self:
+        """This view with nothing to choose but `data`, which need not be among its values."""
+        return self.with_values({axis.name: (getattr(data, axis.name),) for axis in self.axes})
 
     def data(self, **values: float | str) -> DataConfig:
         """The configuration with these values of the axes."""

@@ -20,9 +20,10 @@ input, a window's t c codes, each takes:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -166,6 +167,11 @@ class SeriesView(View):
     def channels(self) -> int:
         """Channels of the largest sensor set."""
         return len(self.sensor_sets[-1].channels)
+
+    def with_values(self, chosen: Mapping[str, tuple]) -> Self:
+        """As every view's; sensor sets are chosen by their names."""
+        kept = tuple(s for s in self.sensor_sets if s.name in chosen.get("sensors", [s.name]))
+        return dataclasses.replace(super().with_values(chosen), sensor_sets=kept)
 
     def sensor_set(self, name: str) -> SensorSet:
         """The set of that name; UserError for an unknown one."""
