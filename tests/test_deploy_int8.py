@@ -38,11 +38,11 @@ def case():
 
 def run(case, settings=SETTINGS, folder=None):
     layers, source, params, stats, training, validation = case
-    model, logits, found = int8.int8_network(
+    chosen, judge, found = int8.int8_network(
         layers, source, params, stats, settings, RetrainSettings(), training, validation, 0, folder
     )
-    assert found["float_validation"] == (logits.argmax(-1) == validation.labels).mean()
-    return model, found
+    assert found["float_validation"] == (judge.float_logits.argmax(-1) == validation.labels).mean()
+    return chosen.model, found
 
 
 def test_every_calibration_is_tried_and_reported_as_it_is(case):

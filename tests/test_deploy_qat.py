@@ -71,8 +71,8 @@ def start(genes):
 
 
 def tune(folder, genes=SPACE.min_genes, settings=SETTINGS, log=lambda record: None):
-    model, _, found = int8.int8_network(*start(genes), settings, RECIPE, TRAINING, VALIDATION, 0, folder, log)
-    return model, found
+    chosen, _, found = int8.int8_network(*start(genes), settings, RECIPE, TRAINING, VALIDATION, 0, folder, log)
+    return chosen.model, found
 
 
 @pytest.fixture(scope="module")

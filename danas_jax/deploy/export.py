@@ -14,7 +14,6 @@ from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import Answers, answers_of, answers_path, write_answers
 from danas_jax.deploy.header import c_header
 from danas_jax.deploy.int8 import int8_network
-from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.deploy.verify import run_tflm, verify
 from danas_jax.layers import LayerSpec
@@ -45,17 +44,17 @@ def export(
     Returns measured memory, int8 validation accuracy and how it was quantised; validation picks the operating point.
     Raises VerificationError when TFLM disagrees with the integer simulation or needs more than the stated arena.
     """
-    model, float_logits, quantisation = int8_network(
+    chosen, judge, quantisation = int8_network(
         layers, source, params, stats, settings, recipe, training, validation, seed, folder / "qat", log
     )
+    model = chosen.model
     view = source.manifest(training.raw.shape[1:])
     stored = {name: value for name, value in view.items() if name != "view"}  # that is in the manifest: flash is dear
     tflite = write_tflite(model, {"data": stored, "classes": list(classes)})
-    images = source.deployed(validation.raw)
-    proof = verify(tflite, model, images[: settings.verify_images])
-    answers = answers_of(integer_forward(model, images), validation)
+    proof = verify(tflite, model, judge.images[: settings.verify_images])
+    answers = answers_of(chosen.codes, validation)
     write_answers(answers_path(folder, "int8_validation"), answers)
-    write_answers(answers_path(folder, "float_validation"), answers_of(float_logits, validation))
+    write_answers(answers_path(folder, "float_validation"), answers_of(judge.float_logits, validation))
     measured = {"arena_bytes": proof["arena_bytes"], "file_bytes": len(tflite)}
     manifest = {
         "id": name,

@@ -29,6 +29,7 @@ class Attempt:
 
     name: str  # of METHODS, or QAT
     model: QuantisedModel
+    codes: np.ndarray  # its logits, int8 [N, K]
     accuracy: float
     logit_error: float
 
@@ -51,7 +52,7 @@ class Judge:
         codes = integer_forward(model, self.images)
         logits = (codes.astype(np.float32) - model.output.zero_point) * np.float32(model.output.scale)
         right = codes.argmax(-1) == self.labels
-        return Attempt(name, model, float(right.mean()), float(np.square(logits - self.float_logits).mean()))
+        return Attempt(name, model, codes, float(right.mean()), float(np.square(logits - self.float_logits).mean()))
 
 
 def best(attempts: list[Attempt]) -> Attempt:
@@ -88,8 +89,8 @@ def int8_network(
     seed: int,
     checkpoints: Path,
     log: Callable[[dict], None] = lambda record: None,
-) -> tuple[QuantisedModel, np.ndarray, dict]:
-    """The int8 network to export, the float one's logits [N, K] on `validation`, and the manifest's "quantisation".
+) -> tuple[Attempt, Judge, dict]:
+    """The int8 network to export, `validation` with the float one's answers, and the manifest's "quantisation".
 
     `training` calibrates and fine-tunes by the retraining's `recipe`, `validation` chooses; fine-tuning resumes from
     the folder `checkpoints`, `log` gets its epochs.
@@ -122,4 +123,4 @@ def int8_network(
         "float_validation": judge.float_accuracy,
         "tried": {a.name: {"int8_validation": a.accuracy, "logit_error": a.logit_error} for a in attempts},
     }
-    return chosen.model, judge.float_logits, how
+    return chosen, judge, how
