@@ -236,6 +236,13 @@ def test_unicode_and_blank_names(tmp_path):
     assert opened(root).load("search", "search").names[0].startswith("kätzchen und co/")
 
 
+def test_a_name_that_is_not_utf8_is_left_out_and_said(flat):
+    picture(Path(os.fsdecode(os.fsencode(flat / "cat") + b"/caf\xe9.png")))
+    data = opened(flat)
+    assert "1 of 81 images cannot be read: cat/caf\\udce9.png (its name is not UTF-8) (left out)" in data.warnings
+    assert sum(map(len, data.items.values())) == 80
+
+
 def test_fingerprint_follows_the_files(flat):
     before = opened(flat).fingerprint
     assert opened(flat).fingerprint == before
