@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,18 @@ def test_the_bound_of_planned_bytes_by_hand():
     net.conv("c", 3)
     net.add("d", "a")  # alive with a and c
     assert tflm.head_bound_bytes(from_layers(net.build())) == 80 + 80 + 80
+
+
+def test_the_last_maps_of_pictures_may_be_one_wide():
+    """A block on such a map alone does not tell that the network's kernels are square."""
+    stage = replace(ODD.stages[0], depths=(1, 2))
+    space = replace(ODD, stages=(*ODD.stages, stage, stage))
+    genes = genes_of(space, 50)
+    inside = [layer for layer in space.layers(space.min_genes, 2) if layer.op == "depthwise"]
+    assert inside[-1].out_shape[:2] == (1, 1) and inside[-1].kernel == (3, 3)
+    found, exact = population.costs(space, genes, 2), single(space, genes, 2)
+    for key in set(COST_KEYS) - set(ARENAS):
+        np.testing.assert_array_equal(found[key], exact[key], err_msg=key)
 
 
 def test_genes_need_not_be_canonical():
