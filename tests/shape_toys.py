@@ -1,27 +1,36 @@
 """Networks whose inputs are not square: time series [T, 1, C], and spectrograms [frames, bins, 1]."""
 
-from dataclasses import fields
+from dataclasses import replace
 
 import numpy as np
+from space_toys import ODD
 from supernet_toys import SPACE
 
 from danas_jax.baselines import ds_cnn
 from danas_jax.layers import LayerBuilder
-from danas_jax.space import SearchSpace
+from danas_jax.views.image import ImageView
 
 
-class _Series(SearchSpace):
-    def input_shape(self, data):
-        return 3 * data.resolution_px, 1, data.channels
+class _Series(ImageView):
+    def shape(self, data):
+        side, _, channels = super().shape(data)
+        return 3 * side, 1, channels
 
 
-class _Spectrogram(SearchSpace):
-    def input_shape(self, data):
-        return data.resolution_px, data.resolution_px // 2 - 1, data.channels
+class _Spectrogram(ImageView):
+    def shape(self, data):
+        side, _, channels = super().shape(data)
+        return side, side // 2 - 1, channels
+
+
+def reshaped(space, view):
+    """`space` with inputs of the shapes that `view`, a kind of ImageView, has."""
+    return replace(space, view=view(space.view.resolutions_px, space.view.colours))
 
 
 # The toy space on [48, 1] and [72, 1], on [16, 7] and [24, 11]
-SERIES, SPECTROGRAM = (kind(*(getattr(SPACE, f.name) for f in fields(SPACE))) for kind in (_Series, _Spectrogram))
+SERIES, SPECTROGRAM = (reshaped(SPACE, view) for view in (_Series, _Spectrogram))
+ODD_SERIES, ODD_SPECTROGRAM = (reshaped(ODD, view) for view in (_Series, _Spectrogram))
 
 
 def random_network(input_shape, seed):

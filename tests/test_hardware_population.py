@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from shape_toys import ODD_SERIES, ODD_SPECTROGRAM
 from space_toys import ODD
 
 from danas_jax.errors import UserError
@@ -66,6 +67,17 @@ def test_the_bound_of_planned_bytes_by_hand():
     net.conv("c", 3)
     net.add("d", "a")  # alive with a and c
     assert tflm.head_bound_bytes(from_layers(net.build())) == 80 + 80 + 80
+
+
+@pytest.mark.parametrize("space", [ODD_SERIES, ODD_SPECTROGRAM], ids=["series", "spectrogram"])
+def test_inputs_that_are_not_square(space):
+    genes = np.concatenate([genes_of(space, 60), [space.min_genes, space.max_genes]])
+    found, exact = population.costs(space, genes, 2), single(space, genes, 2)
+    for key in COST_KEYS:
+        if key in ARENAS:
+            assert (found[key] <= exact[key]).all()
+        else:
+            np.testing.assert_array_equal(found[key], exact[key], err_msg=key)
 
 
 def test_the_last_maps_of_pictures_may_be_one_wide():
