@@ -3,6 +3,8 @@
 import hashlib
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,20 @@ def command(*arguments, cwd, data=b""):
     done = subprocess.run(list(map(str, arguments)), cwd=cwd, input=data, capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, f"{arguments}\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-2000:]}"
     return done.stdout.decode()
+
+
+@cache
+def sanitizers():
+    """Flags of gcc's sanitizers, none where it has none."""
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "main.c").write_text("int main(void) { return 0; }\n")
+        try:
+            command("gcc", *flags, "main.c", "-o", "main", cwd=folder)
+            command("./main", cwd=folder)
+        except AssertionError:
+            return []
+    return flags
 
 
 def scenes(count, side, seed=0):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from deploy_nets import batch_norm_network, networks, pictures
+from shape_toys import NETWORKS
 from supernet_toys import SPACE, assert_same_trees, easy_split, noise
 
 from danas_jax.config import ExportSettings, RetrainSettings
@@ -26,9 +27,9 @@ def float32(tree):
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
 
 
-def test_every_operator_gives_the_integers_on_the_integers():
+@pytest.mark.parametrize("layers", [networks()[3], NETWORKS["series1"]], ids=["square", "series"])
+def test_every_operator_gives_the_integers_on_the_integers(layers):
     """From the exact inputs of each: whole networks are chaotic, a tie that float32 rounds otherwise spreads."""
-    layers = networks()[3]
     images = pictures(layers[0].in_shape, 32, seed=9)
     params, stats = map(float32, batch_norm_network(layers, images, seed=3)[:2])
     folded = fold.fold_batch_norm(layers, params, stats)

@@ -132,6 +132,22 @@ def test_mobilenet_v2_as_published():
     assert patches.patched(mbv2, 13, 4, tensors).ram_bytes > figures.ram_bytes + 100 * 1024
 
 
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_map_one_wide_is_cut_along_its_height(width):
+    series = net(
+        f"""net 8x1x2 0 series
+CONV_2D 0 1 8x1x4 3x{width} 1 same relu
+CONV_2D 1 2 8x1x1 3x{width} 1 same none
+CONV_2D 2 3 8x1x2 1x1 1 same none"""
+    )
+    # two patches of 4 rows, which read 5 of the map before, and those 6 of the image
+    macs, whole = (rows * 3 * width * 2 * 4 + 8 * 3 * width * 4 + 8 * 2 for rows in (10, 8))
+    live = [6 * 2 + 5 * 4 + 8, 5 * 4 + 4 + 8, 8 + 8 * 2]
+    assert patches.patched(series, 2, 2, PLAIN, False) == patches.Patched(2, 2, macs, macs / whole, max(live))
+    with pytest.raises(UserError, match="patches = 9: give 2 to 8"):
+        patches.patched(series, 2, 9, PLAIN)
+
+
 @pytest.mark.parametrize(
     ("operators", "count", "message"),
     [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from shape_toys import ODD_SERIES, ODD_SPECTROGRAM
 from space_toys import ODD
 
 from danas_jax.errors import UserError
@@ -65,6 +67,29 @@ def test_the_bound_of_planned_bytes_by_hand():
     net.conv("c", 3)
     net.add("d", "a")  # alive with a and c
     assert tflm.head_bound_bytes(from_layers(net.build())) == 80 + 80 + 80
+
+
+@pytest.mark.parametrize("space", [ODD_SERIES, ODD_SPECTROGRAM], ids=["series", "spectrogram"])
+def test_inputs_that_are_not_square(space):
+    genes = np.concatenate([genes_of(space, 60), [space.min_genes, space.max_genes]])
+    found, exact = population.costs(space, genes, 2), single(space, genes, 2)
+    for key in COST_KEYS:
+        if key in ARENAS:
+            assert (found[key] <= exact[key]).all()
+        else:
+            np.testing.assert_array_equal(found[key], exact[key], err_msg=key)
+
+
+def test_the_last_maps_of_pictures_may_be_one_wide():
+    """A block on such a map alone does not tell that the network's kernels are square."""
+    stage = replace(ODD.stages[0], depths=(1, 2))
+    space = replace(ODD, stages=(*ODD.stages, stage, stage))
+    genes = genes_of(space, 50)
+    inside = [layer for layer in space.layers(space.min_genes, 2) if layer.op == "depthwise"]
+    assert inside[-1].out_shape[:2] == (1, 1) and inside[-1].kernel == (3, 3)
+    found, exact = population.costs(space, genes, 2), single(space, genes, 2)
+    for key in set(COST_KEYS) - set(ARENAS):
+        np.testing.assert_array_equal(found[key], exact[key], err_msg=key)
 
 
 def test_genes_need_not_be_canonical():

@@ -47,6 +47,16 @@ def test_views_and_depthwise_in_place():
     assert runtimes.live_bytes(RESIDUAL, TINY) == expected
 
 
+def test_tinyengine_keeps_any_kernel_wider_than_one_tap_in_int16():
+    def needed(kernel):
+        text = f"net 8x4x2 0 toy\nCONV_2D 0 1 8x4x5 {kernel} 1 same relu\nSOFTMAX 1 2 8x4x5"
+        columns, weights = (buffer(net(text), net(text).operators[0]) for buffer in TINY.buffers)
+        return columns, weights
+
+    assert needed("1x1") == (4 * 2, 0)
+    assert needed("1x3") == needed("3x1") == (4 * 6, 2 * 6 * 5)
+
+
 def test_widening_overwrites_but_not_what_a_residual_reads():
     expected = [48, 48, 48 + 64, 256, 256, 64 + 16, 16 + 64, 16 + 64, 16 + 64 + 16, 16 + 16 + 16]
     # operator 3 widens onto its dying input; operator 6 does not: the sum still reads its input

@@ -70,6 +70,30 @@ def test_no_more_positions_than_taps(kernel, size, stride):
     check(lambda x, w: ops.depthwise(x, w, stride), lambda x, w: reference_conv(x, w, stride, 3), x, weight)
 
 
+OBLONG = [((7, 1), (30, 1)), ((4, 2), (9, 6)), ((1, 5), (3, 8))]
+SMALL_OBLONG = [((7, 1), (7, 1)), ((5, 1), (9, 1)), ((5, 1), (1, 1)), ((2, 6), (4, 3))]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("kernel", "size"), OBLONG + SMALL_OBLONG)
+def test_oblong_windows(kernel, size, stride):
+    """The small ones: no more positions than taps, or than two a tap where the backward pass has its bound."""
+    x, weight = draw(2, *size, 3), draw(*kernel, 3, seed=1)
+    check(lambda x, w: ops.depthwise(x, w, stride), lambda x, w: reference_conv(x, w, stride, 3), x, weight)
+    weight = draw(*kernel, 3, 4, seed=1)
+    check(lambda x, w: ops.dense_conv(x, w, stride), lambda x, w: reference_conv(x, w, stride, 1), x, weight)
+
+
+def test_a_window_of_more_taps_than_positions_goes_by_position(form):
+    """Taps count by area: 7 x 1 has fewer than a map of 8, 7 x 2 more."""
+    x = draw(1, 8, 1, 2)
+    slices = [
+        str(jax.make_jaxpr(lambda x, w: ops.depthwise(x, w, 1))(x, draw(7, width, 2))).count(" gather[")
+        for width in (1, 2)
+    ]
+    assert slices == ([0, 1] if form == "cpu" else [0, 0])
+
+
 @pytest.mark.parametrize("size", [4, 12])
 def test_bfloat16_adds_up_in_float32(size, form):
     """Off by what rounding inputs and the result to bfloat16 (2**-9) costs, not by 49 roundings."""

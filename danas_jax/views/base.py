@@ -129,7 +129,7 @@ class View(ABC):
 
     @abstractmethod
     def stem_kernel(self, kernel: Any, data: Any) -> Any:
-        """A supernet stem's kernel [k, k, `channels`, out] -> the deployed one's [k, k, c, out], with equal answers."""
+        """A supernet stem's kernel [k_h, k_w, `channels`, out] -> the deployed one's [k_h, k_w, c, out]: equal answers."""
 
     def manifest(self, data: Any, raw_shape: tuple[int, ...]) -> dict:
         """What firmware and `danas predict` must know, JSON-ready: the values of the axes, and the view.
