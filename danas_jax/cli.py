@@ -30,7 +30,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro;
                                          --firmware arduino|zephyr|bare, --emulate cortex-m4|cortex-m7
        danas report CONFIG [flags]       the table and report/index.html
-       danas predict RUN_OR_TFLITE IMAGE_OR_FOLDER|--webcam [--json]
+       danas predict RUN_OR_TFLITE FILE_OR_FOLDER|--webcam [--json]
        danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
        danas data check PATH [--json]    counts, sizes, duplicates, leaks, unreadable files, a sheet of examples
@@ -199,9 +199,11 @@ def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
 
 
 def _predict(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("danas predict", description="Run an exported int8 model on pictures.")
+    parser = argparse.ArgumentParser(
+        "danas predict", description="Run an exported int8 model on pictures, sound or series."
+    )
     parser.add_argument("model", metavar="RUN_OR_TFLITE", help="a run's folder (its best finalist) or a .tflite")
-    parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="?", help="one picture, or a folder of them")
+    parser.add_argument("images", metavar="FILE_OR_FOLDER", nargs="?", help="a picture, a wav, an .npz, or a folder")
     parser.add_argument(
         "--webcam", metavar="INDEX", type=int, nargs="?", const=0, help="a camera's frames until Ctrl-C"
     )
@@ -209,7 +211,7 @@ def _predict(arguments: list[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     if (options.images is None) == (options.webcam is None):
-        raise UserError("danas predict: give either IMAGE_OR_FOLDER or --webcam")
+        raise UserError("danas predict: give either FILE_OR_FOLDER or --webcam")
     _quiet()
     from danas_jax.deploy import predict
 

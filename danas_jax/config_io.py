@@ -185,6 +185,11 @@ def _as_now(obj: dict, hint: typing.Any) -> dict:
     return obj
 
 
+def load_view(obj: typing.Any) -> View:
+    """A view out of a manifest; UserError naming the field that is unknown, missing or of a wrong type."""
+    return _load(obj, View, "view")
+
+
 def _dump(value: object, hint: typing.Any, name: str) -> typing.Any:
     if hint in (View, DataConfig):
         if not isinstance(value, hint):

@@ -52,7 +52,7 @@ def workplace(tmp_path_factory):
 
 def danas(folder, line):
     """Run a README line in `folder`."""
-    line = line.replace("DIR", "pictures").replace("IMAGE_OR_FOLDER", "pictures/test").replace("PHOTOS", "photos")
+    line = line.replace("DIR", "pictures").replace("FILE_OR_FOLDER", "pictures/test").replace("PHOTOS", "photos")
     line = line.replace("runs/quickstart", "runs/quickstart-smoke")
     if "/ID" in line:
         line = line.replace("/ID", f"/{min((folder / 'runs/quickstart-smoke/export').iterdir()).name}")

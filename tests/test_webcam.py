@@ -97,4 +97,4 @@ def test_without_opencv(model, capsys, monkeypatch):
 def test_either_pictures_or_a_camera(model, capsys):
     for arguments in ([model], [model, model, "--webcam"]):
         assert cli.main(["predict", *arguments]) == 2
-        assert "give either IMAGE_OR_FOLDER or --webcam" in capsys.readouterr().err
+        assert "give either FILE_OR_FOLDER or --webcam" in capsys.readouterr().err

@@ -39,6 +39,7 @@ class Split:
     names: tuple[str, ...]  # the examples' keys in their source, for tables
     warnings: tuple[str, ...] = ()  # what was left out while decoding
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # data.slice_fields -> each image's value, str [N]
+    scale: tuple[float, ...] = ()  # what a raw number times gives its unit (one, or a number per channel); () = unknown
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -108,7 +109,9 @@ def open_data(settings: DataSettings, native_px: int, seed: int) -> Data:
         labels = items.labels.copy()
         for array in (raw, labels, *items.slices.values()):  # remembered and shared: nobody may change them
             array.flags.writeable = False
-        return Split(raw, labels, items.keys, tuple(f"{split}: {text}" for text in warnings), items.slices)
+        return Split(
+            raw, labels, items.keys, tuple(f"{split}: {text}" for text in warnings), items.slices, source.scale
+        )
 
     return Data(source.class_names, source.shape, source.warnings, source.fingerprint, items, read)
 

@@ -49,11 +49,25 @@ class Classifier:
 
     tflite: bytes
     graph: Graph
-    resolution_px: int
-    channels: int  # 1 or 3
+    shape: tuple[int, int, int]  # of its input: height, width, channels
     classes: int
     input: End
     output: End
+
+    @property
+    def resolution_px(self) -> int:
+        """Height of its input."""
+        return self.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """Channels of its input."""
+        return self.shape[2]
+
+    def require_picture(self, where: str) -> None:
+        """UserError naming `where` unless its input is one square picture, grey or in colour."""
+        if self.shape[0] != self.shape[1] or self.channels not in (1, 3):
+            raise UserError(f"{where}: its input is {[1, *self.shape]}, not [1, R, R, 1 or 3]: one square picture")
 
     @property
     def is_softmax(self) -> bool:
@@ -70,7 +84,7 @@ class Classifier:
     def codes(
         self, interpreter: runtime.Interpreter, views: np.ndarray, normalisation: Normalisation | None = None
     ) -> np.ndarray:
-        """Output codes [N, classes] of uint8 views [N, R, R, C], or [N, R, R, 1]: the same in each channel.
+        """Output codes [N, classes] of uint8 views [N, h, w, c], or [N, h, w, 1]: the same in each channel.
 
         Without a normalisation the 256 pixel values are the 256 codes of the input, in their order: uint8 as it is,
         int8 = pixel - 128. UserError when it does not run.
@@ -118,19 +132,18 @@ def parse_classifier(tflite: bytes, where: str) -> Classifier:
     graph = tflite_reader.parse(tflite, where)
     for name, ids in (("input", graph.inputs), ("output", graph.outputs)):
         if len(ids) != 1:
-            raise UserError(f"{where}: {len(ids)} {name}s, a classifier of pictures has one")
+            raise UserError(f"{where}: {len(ids)} {name}s, a classifier has one")
     given, taken = graph.tensors[graph.outputs[0]], graph.tensors[graph.inputs[0]]
     for name, tensor in (("input", taken), ("output", given)):
         if tensor.type not in ("int8", "uint8"):
             raise UserError(f"{where}: its {name} is {tensor.type}: give a network quantised to int8 (or uint8)")
-    square = len(taken.shape) == 4 and taken.shape[0] == 1 and taken.shape[1] == taken.shape[2] and taken.shape[1] > 0
-    if not square or taken.shape[3] not in (1, 3):
-        raise UserError(f"{where}: its input is {list(taken.shape)}, not [1, R, R, 1 or 3]: one square picture")
+    if len(taken.shape) != 4 or taken.shape[0] != 1 or min(taken.shape) < 1:
+        raise UserError(f"{where}: its input is {list(taken.shape)}, not [1, height, width, channels]: one example")
     classes = given.shape[-1] if given.shape else 0
     if classes < 2 or prod(given.shape) != classes:
         raise UserError(f"{where}: its output is {list(given.shape)}, not one number for each of two or more classes")
     ends = [_end(tflite, i, graph.tensors[i].type, where) for i in (graph.inputs[0], graph.outputs[0])]
-    return Classifier(tflite, graph, taken.shape[1], taken.shape[3], classes, *ends)
+    return Classifier(tflite, graph, (taken.shape[1], taken.shape[2], taken.shape[3]), classes, *ends)
 
 
 def _end(tflite: bytes, tensor: int, dtype: str, where: str) -> End:
@@ -167,5 +180,4 @@ def try_foreign(classifier: Classifier, where: str) -> None:
 def run_trial() -> None:
     """One inference of the classifier on stdin, in a process of its own; what TFLM refuses is said later, in ours."""
     classifier = parse_classifier(sys.stdin.buffer.read(), "stdin")
-    view = np.zeros((1, classifier.resolution_px, classifier.resolution_px, classifier.channels), np.uint8)
-    classifier.codes(classifier.start(), view)
+    classifier.codes(classifier.start(), np.zeros((1, *classifier.shape), np.uint8))

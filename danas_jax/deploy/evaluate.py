@@ -61,6 +61,9 @@ def read_subject(name: str, given: Given) -> Subject:
         model = parse_classifier(read_file(path), where)
         try_foreign(model, where)
         known, known_by = _stored(model), "its metadata"
+    if known and "view" in known["data"]:
+        raise UserError(f"{where}: it reads {known['data']['text']}; danas evaluate takes classifiers of pictures")
+    model.require_picture(where)
     if known:
         told = [flag for flag, value in (("--classes", given.classes), ("--colour", given.colour)) if value]
         told += ["--mean"] if given.normalisation else []

@@ -49,6 +49,8 @@ def export(
     )
     model = chosen.model
     view = source.manifest(training.raw.shape[1:])
+    if training.scale:
+        view["raw_scale"] = list(training.scale)
     stored = {name: value for name, value in view.items() if name != "view"}  # that is in the manifest: flash is dear
     tflite = write_tflite(model, {"data": stored, "classes": list(classes)})
     proof = verify(tflite, model, judge.images[: settings.verify_images])

@@ -59,7 +59,7 @@ def joined(first: Split, second: Split) -> Split:
     """Two splits as one."""
     raw = aligned((len(first) + len(second), *first.raw.shape[1:]), first.raw.dtype)
     np.concatenate([first.raw, second.raw], out=raw)
-    return Split(raw, np.concatenate([first.labels, second.labels]), first.names + second.names)
+    return Split(raw, np.concatenate([first.labels, second.labels]), first.names + second.names, scale=first.scale)
 
 
 def retrain_one(

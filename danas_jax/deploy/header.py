@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from danas_jax.deploy.verify import operators
-from danas_jax.views import data_text
 
 RESOLVER_CALLS = {
     "CONV_2D": "AddConv2D",
@@ -112,8 +111,7 @@ def _decision(manifest: dict) -> str:
 def _view(data: dict, shape: list[int]) -> tuple[str, str]:
     """(what comes before the network in words, the macros for it)."""
     if "view" in data:  # its front end has a header of its own
-        values = {name: value for name, value in data.items() if name not in ("view", "raw_shape", "normalisation")}
-        return f"the {data['view']['kind']} view, {data_text(values)}", ""
+        return f"the {data['view']['kind']} view, {data['text']}", ""
     _, height, width, channels = shape
     grey = ", grey = DANAS_MODEL_GREY(r, g, b)" if channels == 1 else ", channels R, G, B"
     resize = data["resize"]

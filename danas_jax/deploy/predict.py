@@ -1,4 +1,4 @@
-"""Exported models on pictures, through the very preprocessing and interpreter of the device."""
+"""Exported models on pictures, sound and series, through the very preprocessing and interpreter of the device."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax.data.decode import EXTENSIONS, read_image
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.classifier import parse_classifier, read_file
+from danas_jax.deploy.examples import files_of, network_input, raw_examples
 from danas_jax.errors import UserError
-from danas_jax.views.area import deployed_view
 
 MODEL_NAME, MANIFEST_NAME, SUMMARY_NAME = "model_int8.tflite", "manifest.json", "summary.json"
 
@@ -61,15 +60,17 @@ def load_export(path: Path) -> tuple[bytes, dict]:
     manifest = _read_json(path.parent / MANIFEST_NAME, "manifest")
     try:
         data, shape = manifest["data"], [int(size) for size in manifest["input"]["shape"]]
-        right = [1, data["resolution_px"], data["resolution_px"], {"mono": 1, "rgb": 3}[data["colour"]]]
+        right = [1, *network_input(data).shape]
         output, classes, digest = manifest["output"], manifest["classes"], manifest["sha256"]
         scale, zero_point = float(output["scale"]), int(output["zero_point"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where}: field {error} is missing or wrong: export again") from error
+    except UserError as error:
+        raise UserError(f"{where}: data: {error}: export again") from error
     found = hashlib.sha256(tflite).hexdigest()
     if found != digest:
         raise UserError(f"{where}: sha256 {digest} but {path.name} has {found}: keep the two files together")
-    held = [1, model.resolution_px, model.resolution_px, model.channels]
+    held = [1, *model.shape]
     if shape != right:
         raise UserError(f"{where}: input.shape {shape}, its data configuration says {right}: export again")
     if held != shape:
@@ -84,7 +85,7 @@ def load_export(path: Path) -> tuple[bytes, dict]:
     if model.classes != len(classes):
         raise UserError(f"{where}: {len(classes)} classes, the file gives {model.classes}: export again")
     native = data.get("native_resolution_px")
-    if native is not None and (not isinstance(native, int) or native < data["resolution_px"]):
+    if native is not None and (not isinstance(native, int) or native < shape[1]):
         raise UserError(f"{where}: data.native_resolution_px = {native!r}: export again")
     operating_point.from_manifest(manifest, where)
     return tflite, manifest
@@ -100,15 +101,25 @@ class Predictor:
         self._interpreter = self._model.start()
         self._data, self._point = manifest["data"], manifest.get("operating_point")
         self.classes = tuple(manifest["classes"])
-        # the very decoding and squashing that training's pictures went through
-        self.native_px: int = self._data.get("native_resolution_px") or self._data["resolution_px"]
+        self.source = network_input(self._data)
 
-    def view(self, picture: np.ndarray) -> np.ndarray:
-        """What the device sees of a picture uint8 [S, S, 3] of `native_px`: uint8 [R, R, C]."""
-        return deployed_view(picture[None], self._data["resolution_px"], self._data["colour"])[0]
+    @property
+    def native_px(self) -> int:
+        """Side of the squares that training's pictures were squashed to; UserError where it reads no pictures."""
+        if self.source.view.kind != "image":
+            raise UserError(f"the model reads {self.source.text}, not pictures")
+        return self._data.get("native_resolution_px") or self._data["resolution_px"]
+
+    def view(self, raw: np.ndarray) -> np.ndarray:
+        """What the device sees of a raw example (a picture uint8 [S, S, 3] of `native_px`): uint8 [h, w, c]."""
+        return self.source.deployed(raw[None])[0]
+
+    def views(self, file: Path) -> dict[str, np.ndarray]:
+        """{name: what the device sees} of the examples in a file; UserError when it cannot be read."""
+        return {name: self.view(raw) for name, raw in raw_examples(file, self.source, self._data).items()}
 
     def __call__(self, views: np.ndarray) -> list[dict]:
-        """{"label", "scores": {class: probability}} of each of uint8 views [N, R, R, C].
+        """{"label", "scores": {class: probability}} of each of uint8 views [N, h, w, c].
 
         With an operating point the scores are of the logits shifted by its threshold: the label's is always highest.
         """
@@ -122,24 +133,15 @@ class Predictor:
         ]
 
 
-def image_files(path: Path) -> list[Path]:
-    """The image at `path`, or every image below the folder, sorted. UserError when there is none."""
-    if not path.exists():
-        raise UserError(f"image {path} does not exist: give an image file or a folder of images")
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
-    if not files:
-        raise UserError(f"folder {path} holds no image: give files ending in {', '.join(EXTENSIONS)}")
-    return files
+def predict_files(model: str | Path, files: str | Path) -> list[dict]:
+    """Per example {"file", "label", "scores": {class: probability}} from an exported int8 model, run by TFLM.
 
-
-def predict_files(model: str | Path, images: str | Path) -> list[dict]:
-    """Per image {"file", "label", "scores": {class: probability}} from an exported int8 model, run by TFLM.
-
-    `model`: a .tflite file beside its manifest.json, or a run directory (its best finalist); `images`: file or folder.
-    UserError for anything missing, unreadable or inconsistent.
+    `model`: a .tflite file beside its manifest.json, or a run directory (its best finalist); `files`: a file or a
+    folder of pictures, wav files or .npz arrays, as the model reads. UserError for anything missing, unreadable or
+    inconsistent.
     """
-    predictor, files = Predictor(Path(model)), image_files(Path(images))
-    views = np.stack([predictor.view(read_image(file, predictor.native_px)) for file in files])
-    return [{"file": str(file), **row} for file, row in zip(files, predictor(views), strict=True)]
+    predictor = Predictor(Path(model))
+    views: dict[str, np.ndarray] = {}
+    for file in files_of(Path(files), predictor.source.view.kind):
+        views |= predictor.views(file)
+    return [{"file": name, **row} for name, row in zip(views, predictor(np.stack(list(views.values()))), strict=True)]

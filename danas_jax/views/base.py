@@ -129,7 +129,7 @@ class View(ABC):
 
     @abstractmethod
     def stem_kernel(self, kernel: Any, data: Any) -> Any:
-        """A supernet stem's kernel [k_h, k_w, `channels`, out] -> the deployed one's [k_h, k_w, c, out]: equal answers."""
+        """A supernet stem's kernel [k_h, k_w, `channels`, out] -> the deployed one's [k_h, k_w, c, out]."""
 
     def manifest(self, data: Any, raw_shape: tuple[int, ...]) -> dict:
         """What firmware and `danas predict` must know, JSON-ready: the values of the axes, and the view.
@@ -138,6 +138,7 @@ class View(ABC):
         """
         return {
             **{axis.name: getattr(data, axis.name) for axis in self.axes},
+            "text": data.text,
             "view": {"kind": self.kind, **dataclasses.asdict(self)},  # ty: ignore[invalid-argument-type]
             "raw_shape": list(raw_shape),
             "normalisation": "(code - 128) / 128",

@@ -49,6 +49,7 @@ class Source:
     unreadable: Mapping[str, str] = dataclasses.field(
         default_factory=dict
     )  # {key: why} of what was left out while listing
+    scale: tuple[float, ...] = ()  # what a raw number times gives its unit, one or a number per channel; () = unknown
 
 
 def fingerprint_of(*parts: Iterable[Any]) -> str:

@@ -13,6 +13,7 @@ import math
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         report_unknown(slices, noun, warnings)
         given[split] = Items(keys, arrays.labels.astype(np.int32), grouped(keys, values), slices)
     splits = completed(given, class_names, settings, seed, noun, warnings)
+    scale: tuple[float, ...] = ()
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths.values()]
     if settings.modality != "series":
         kind = reader(settings, native_px)
@@ -77,13 +79,14 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
     else:
         shape, dtype = _series_shape(train.x), np.dtype(np.int16)
         factors = _factors(files, splits["train"], warnings)
+        scale = _scale(train, factors["train"])
 
         def read(key: str) -> np.ndarray:
             split, row = key.split("/")
             window = files[split].x[int(row)].reshape(shape)
             return np.rint(window * factors[split]).clip(-32768, 32767).astype(np.int16)
 
-    return Source(class_names, splits, tuple(warnings), fingerprint_of(stamps), noun, shape, dtype, read)
+    return Source(class_names, splits, tuple(warnings), fingerprint_of(stamps), noun, shape, dtype, read, scale=scale)
 
 
 def _paths(path: Path, where: str) -> dict[str, Path]:
@@ -136,6 +139,27 @@ def _read(path: Path, settings: DataSettings) -> Arrays:
     return Arrays(path, x, y.astype(np.int64), None if scale is None else scale.astype(np.float64), classes, columns)
 
 
+def read_windows(path: Path, shape: tuple[int, int], scale: Sequence[float] | None) -> np.ndarray:
+    """Series to predict on, int16 [N, *shape] in units of `scale`, out of a file's `x` (and `scale`).
+
+    Without either scale whole numbers are taken as they are. UserError names the file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if f"{INPUT}.npy" not in archive.namelist():
+                raise UserError(f"{path}: has no array {INPUT!r}, it has {archive.namelist()}")
+            x = _array(archive, path, INPUT)
+            own = _array(archive, path, SCALE) if f"{SCALE}.npy" in archive.namelist() else None
+    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be read as .npz ({error})") from error
+    _check(x, f"{path}: {INPUT}", "series")
+    if _series_shape(x) != tuple(shape):
+        raise UserError(f"{path}: {INPUT} has windows of {_series_shape(x)}, the model reads {tuple(shape)}")
+    unit = np.ones(()) if x.dtype.kind == "f" else own
+    factor = np.ones(()) if scale is None or unit is None else unit / np.asarray(scale)
+    return np.rint(x.reshape(len(x), *shape) * factor).clip(-32768, 32767).astype(np.int16)
+
+
 def _array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
     """One array; its header is believed, and memory asked for, only where the file holds as many bytes."""
     with archive.open(f"{name}.npy") as file:
@@ -175,6 +199,13 @@ def _check(x: np.ndarray, name: str, modality: str) -> None:
 
 def _series_shape(x: np.ndarray) -> tuple[int, int]:
     return x.shape[1], x.shape[2] if x.ndim == 3 else 1
+
+
+def _scale(train: Arrays, factors: np.ndarray) -> tuple[float, ...]:
+    """What the series' int16 times gives train's unit; () where its file does not say."""
+    if train.x.dtype.kind == "f":
+        return tuple((1 / np.atleast_1d(factors)).tolist())
+    return () if train.scale is None else tuple(np.atleast_1d(train.scale).tolist())
 
 
 def _factors(files: dict[str, Arrays], train: Items, warnings: list[str]) -> dict[str, np.ndarray]:
