@@ -68,6 +68,8 @@ class DataSettings:
     source: Literal["synthetic", "folder", "csv", "npz", "tfds"] = "synthetic"
     modality: Literal["image", "audio", "series"] = "image"  # what an example is; series come from npz
     path: str = ""  # folder, .csv manifest, .npz or a folder of them; tfds: name, name:version or a prepared folder
+    cache_dir: str = ""  # of decoded examples, for all runs; "" = in the user's cache folder, "none" = no cache
+    resident: Literal["auto", "always", "never"] = "auto"  # on the device as a whole, else streamed; auto: if it fits
     data_dir: str = ""  # tfds: where sets are prepared, "" = ~/tensorflow_datasets
     split_names: tuple[str, ...] = ()  # tfds: what the set calls its splits, e.g. train=train_quality
     input_field: str = ""  # what holds an example, "" = tfds: the supervised input, csv: file, npz: x

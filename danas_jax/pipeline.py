@@ -159,8 +159,9 @@ def train_phase(state: Run) -> dict:
                 progress.note(f"train supernet: {event['programs']} gradient programs compiled or loaded")
 
         params = train(
-            config.space, config.train, state.bounds, split, state.num_classes, config.seed, checkpoints, log
-        )
+            config.space, config.train, state.bounds, split, state.num_classes, config.seed, checkpoints, log,
+            config.data.resident,
+        )  # fmt: skip
     checkpoints.close()
     run.write_arrays(state.folder / reuse.WEIGHTS, params)
     plan = Plan(config.space, config.train, state.bounds, len(split), config.seed)

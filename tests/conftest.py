@@ -9,6 +9,8 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["DANAS_BOARDS"] = os.devnull  # no boards of the person who runs the tests
+_EXAMPLES = tempfile.TemporaryDirectory(prefix="danas-examples-")  # nor that person's cache
+os.environ["DANAS_CACHE"] = _EXAMPLES.name
 
 
 def _compile_cache() -> str:

@@ -110,7 +110,9 @@ def test_a_batch_is_a_function_of_seed_rows_and_view():
 
     def batch(seed, rows, view):
         return jax.device_get(
-            training_batch(images, labels, seed, jnp.asarray(rows), view, crops(settings), 3, settings)
+            training_batch(
+                images, labels, seed, jnp.asarray(rows), jnp.asarray(rows), view, crops(settings), 3, settings
+            )
         )
 
     one = batch(0, [3, 1, 4, 15], 2)
@@ -127,7 +129,7 @@ def test_every_option_reaches_the_batch(option):
     none = dataclasses.replace(TrainSettings(), crop_area_min=1.0, colour_jitter=0.0)
     images, labels, rows = jnp.asarray(noise(BATCH, 16)), jnp.arange(BATCH), jnp.arange(BATCH)
     plain, changed = (
-        training_batch(images, labels, 0, rows, 0, crops(settings), BATCH, settings)
+        training_batch(images, labels, 0, rows, rows, 0, crops(settings), BATCH, settings)
         for settings in (none, dataclasses.replace(none, **{option: 0.5}))
     )
     assert not np.allclose(plain[0], changed[0], atol=1.0)
@@ -137,7 +139,9 @@ def test_every_option_reaches_the_batch(option):
 def test_targets_are_smoothed_labels():
     settings = dataclasses.replace(TrainSettings(), label_smoothing=0.3)
     images, labels = jnp.asarray(noise(4, 16)), jnp.array([2, 0, 1, 1])
-    _, targets = training_batch(images, labels, 0, jnp.array([3, 0]), 0, crops(settings), 3, settings)
+    _, targets = training_batch(
+        images, labels, 0, jnp.array([3, 0]), jnp.array([3, 0]), 0, crops(settings), 3, settings
+    )
     np.testing.assert_allclose(targets, [[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], rtol=1e-6)
 
 

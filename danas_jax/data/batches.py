@@ -29,18 +29,20 @@ def training_batch(
     labels: jax.Array,
     seed: int | jax.Array,
     rows: jax.Array,
+    places: jax.Array,
     view: int | jax.Array,
     codes_of: Callable[[jax.Array, jax.Array], jax.Array],
     num_classes: int,
     settings: Recipe,
 ) -> tuple[jax.Array, jax.Array]:
-    """Codes [B, h, w, C] float32 in 0..255 and targets [B, K] of the examples [N, ...] at `rows` [B].
+    """Codes [B, h, w, C] float32 in 0..255 and targets [B, K] of the examples at `rows` [B].
 
+    `labels` [N] are of all examples, `raw` those that a feed has on the device, the batch's at `places` [B].
     `codes_of(keys [B], raw [B, ...])` makes the training view. A function of (seed, rows, view number); traced.
     """
     keys = view_keys(seed, rows, view)
     targets = optax.smooth_labels(jax.nn.one_hot(labels[rows], num_classes), settings.label_smoothing)
-    return mixed(keys, codes_of(keys, raw[rows]), targets, settings.mixup, settings.cutmix)
+    return mixed(keys, codes_of(keys, raw[places]), targets, settings.mixup, settings.cutmix)
 
 
 # Streams of random numbers: nothing is drawn twice from one of them.

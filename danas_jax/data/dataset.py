@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from danas_jax.config import DataSettings
+from danas_jax.data.cache import cached_items
+from danas_jax.data.rows import Rows
 from danas_jax.data.sources import folder, manifest, npz, synthetic
-from danas_jax.data.sources.base import Progress, Source, read_items, report_unreadable
+from danas_jax.data.sources.base import Progress, Source, report_unreadable
 from danas_jax.data.splits import Items, hold_out, limit_per_class
 from danas_jax.errors import UserError
 
@@ -34,7 +36,7 @@ class ProtocolError(RuntimeError):
 class Split:
     """A decoded split. `raw` is read-only and shared by everyone who loads it."""
 
-    raw: np.ndarray  # examples as decoded: uint8 [N, S, S, 3], int16 [N, samples] or [N, samples, channels]
+    raw: np.ndarray | Rows  # examples as decoded: uint8 [N, S, S, 3], int16 [N, samples] or [N, samples, channels]
     labels: np.ndarray  # int32 [N], index into Data.class_names
     names: tuple[str, ...]  # the examples' keys in their source, for tables
     warnings: tuple[str, ...] = ()  # what was left out while decoding
@@ -98,8 +100,8 @@ def open_data(settings: DataSettings, native_px: int, seed: int) -> Data:
     items = {"train": train, "search": search, "validation": splits["validation"], "test": splits["test"]}
 
     def read(split: str, items: Items, progress: Progress | None) -> Split:
-        raw, readable, bad = read_items(source, items.keys, progress)
         warnings: list[str] = []
+        raw, readable, bad = cached_items(source, items.keys, settings.cache_dir, progress, warnings)
         report_unreadable(bad, len(items), settings, source.noun, warnings)
         items = items.where(readable) if bad else items
         for label, name in enumerate(source.class_names):
@@ -107,7 +109,7 @@ def open_data(settings: DataSettings, native_px: int, seed: int) -> Data:
                 where = f"data.path = {settings.path!r}"
                 raise UserError(f"{where}: none of the {source.noun} of class {name!r} in {split} can be read")
         labels = items.labels.copy()
-        for array in (raw, labels, *items.slices.values()):  # remembered and shared: nobody may change them
+        for array in (labels, *items.slices.values()):  # remembered and shared: nobody may change them
             array.flags.writeable = False
         return Split(
             raw, labels, items.keys, tuple(f"{split}: {text}" for text in warnings), items.slices, source.scale

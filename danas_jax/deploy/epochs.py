@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ import optax
 from danas_jax.config import RetrainSettings
 from danas_jax.data.batches import training_batch
 from danas_jax.data.dataset import Split
+from danas_jax.data.feed import Feed
 from danas_jax.deploy.teacher import Teacher
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged, failure, healthy
@@ -51,7 +53,7 @@ def fit(
     """
     steps_per_epoch = max(1, len(training) // settings.batch_size)
     optimiser = make_optimiser(settings, steps_per_epoch * settings.epochs)
-    raw, labels = jax.device_put(training.raw), jax.device_put(training.labels)  # several trainings share them
+    labels = jax.device_put(training.labels)
     step_program = _step_program(logits_of, source, settings, optimiser, classes, teacher)
     knowledge = teacher.variables if teacher else {}
     state: dict[str, Any] = {
@@ -62,18 +64,30 @@ def fit(
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
     state = checkpoints.restore(state) or state
+
+    @lru_cache(maxsize=2)
+    def order(view: int) -> np.ndarray:
+        return np.random.default_rng([seed, 5, view]).permutation(len(training))
+
+    def rows_of(step: int) -> np.ndarray:
+        epoch, i = divmod(step, steps_per_epoch)
+        size = settings.batch_size
+        return np.resize(order(first_view + epoch)[i * size : (i + 1) * size], size)
+
+    feed = Feed(training.raw, rows_of, settings.epochs * steps_per_epoch)  # of several trainings on a CPU: shared
     health = healthy()
     for epoch in range(int(state["epoch"]), settings.epochs):
         started = time.monotonic()
         view = first_view + epoch
-        order = np.random.default_rng([seed, 5, view]).permutation(len(training))
         weights = {name: state[name] for name in ("params", "average", "optimiser")}
         losses = []
         for i in range(steps_per_epoch):
             go_on()
-            rows = np.resize(order[i * settings.batch_size : (i + 1) * settings.batch_size], settings.batch_size)
             step = epoch * steps_per_epoch + i
-            health, weights, loss = step_program(health, weights, raw, labels, seed, rows, view, step, knowledge)
+            raw, places = feed.batch(step)
+            health, weights, loss = step_program(
+                health, weights, raw, labels, seed, rows_of(step), places, view, step, knowledge
+            )
             losses.append(loss)
         failed = failure(health)
         if failed:
@@ -99,6 +113,7 @@ def fit(
             record["validation_accuracy"] = float(history[epoch, 1])
         log(record)
         checkpoints.save(epoch + 1, state)
+    feed.close()
     rows = [
         {"epoch": i + 1, "loss": float(loss), "validation_accuracy": None if np.isnan(found) else float(found)}
         for i, (loss, found) in enumerate(np.asarray(state["history"]))
@@ -107,7 +122,7 @@ def fit(
 
 
 def _step_program(logits_of, source, settings, optimiser, classes, teacher) -> Callable:
-    """jitted (health, weights, raw, labels, seed, rows [B], view, step, the teacher's variables or {}).
+    """jitted (health, weights, raw, labels, seed, rows [B], places [B], view, step, the teacher's variables or {}).
 
     Returns (health, weights after the step, loss).
     """
@@ -116,12 +131,12 @@ def _step_program(logits_of, source, settings, optimiser, classes, teacher) -> C
         return optax.softmax_cross_entropy(logits_of(params, views), targets).mean()
 
     @jax.jit
-    def program(health, weights, raw, labels, seed, rows, view, step, knowledge):
+    def program(health, weights, raw, labels, seed, rows, places, view, step, knowledge):
         def batch(source):
             def codes_of(keys, raw):
                 return source.training(keys, raw, settings)
 
-            return training_batch(raw, labels, seed, rows, view, codes_of, classes, settings)
+            return training_batch(raw, labels, seed, rows, places, view, codes_of, classes, settings)
 
         params = weights["params"]
         codes, targets = batch(source)

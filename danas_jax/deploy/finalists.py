@@ -16,7 +16,7 @@ import numpy as np
 from danas_jax import run
 from danas_jax.config import Config, Limits
 from danas_jax.data.dataset import Split
-from danas_jax.data.sources.base import aligned
+from danas_jax.data.rows import as_rows
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, write_answers
 from danas_jax.deploy.export import FILES, export, test_answers
@@ -57,8 +57,7 @@ def each_once(finalists: list[Finalist]) -> list[Finalist]:
 
 def joined(first: Split, second: Split) -> Split:
     """Two splits as one."""
-    raw = aligned((len(first) + len(second), *first.raw.shape[1:]), first.raw.dtype)
-    np.concatenate([first.raw, second.raw], out=raw)
+    raw = as_rows(first.raw).joined(as_rows(second.raw))
     return Split(raw, np.concatenate([first.labels, second.labels]), first.names + second.names, scale=first.scale)
 
 

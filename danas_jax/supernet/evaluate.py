@@ -26,6 +26,7 @@ from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.network import Network, normalise_pixels
+from danas_jax.views.base import NetworkInput
 
 BATCH = 64  # images per evaluation batch
 
@@ -157,12 +158,9 @@ def subnet_answers(
     def in_shape(shape: tuple[int, ...]) -> tuple:
         # Deployed codes, made once per shape; what is taken away from them is a gene inside the program.
         if shape not in views:
-            data = space.costliest_data(shape)
-            sets = {
-                name: jnp.asarray(batches(space.view.codes(part.raw, data), part.labels)[0])
-                for name, part in parts.items()
-            }
-            calibrating = jnp.asarray(calibration_batches(space.view.codes(calibration, data), len(calibration)))
+            source = NetworkInput(space.view, space.costliest_data(shape))
+            sets = {name: jnp.asarray(batches(source.codes(part.raw), part.labels)[0]) for name, part in parts.items()}
+            calibrating = jnp.asarray(calibration_batches(source.codes(calibration), len(calibration)))
             views[shape] = calibrating, sets
         return views[shape]
 

@@ -21,6 +21,7 @@ import optax
 from danas_jax.config import TrainSettings
 from danas_jax.data.batches import training_batch
 from danas_jax.data.dataset import Split
+from danas_jax.data.feed import Feed, Resident
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.checkpoint import Checkpoints
@@ -76,6 +77,7 @@ def train(
     seed: int,
     checkpoints: Checkpoints,
     log: Callable[[dict], None] = lambda record: None,
+    resident: Resident = "auto",
 ) -> dict:
     """Train (or resume) the supernet on `split`; returns its params (with `ema_decay` their average) on the host.
 
@@ -92,7 +94,8 @@ def train(
     state = {**weights, "step": np.asarray(0)}
     state = checkpoints.restore(state) or state
     weights = devices.replicate({name: state[name] for name in weights})
-    raw, labels = devices.replicate((jax.device_put(split.raw), jax.device_put(split.labels)))
+    labels = devices.replicate(jax.device_put(split.labels))
+    feed = Feed(split.raw, plan.rows, plan.steps, resident, lambda raw: devices.replicate(jax.device_put(raw)))
     batch = _batch_program(space, settings, num_classes, devices)
     update = update_program(settings, optimiser, devices)
     distillation = Distillation(settings.distillation, settings.label_weight)
@@ -105,13 +108,14 @@ def train(
     saved = logged = started
     recent = deque([(started, first)], maxlen=_RECENT_LOGS)
     for step in range(first, plan.steps):
+        raw, places = feed.batch(step)
         rows, epoch = plan.rows(step), step // plan.steps_per_epoch
         views, losses, grads = {}, [], []
         targets, hits = jnp.zeros(()), jnp.zeros(())
         for i, (genes, envelope) in enumerate(plan.passes(step)):
             shape = envelope[: len(space.shape_axes)]
             if shape not in views:
-                views[shape], hard = batch(raw, labels, seed, rows, epoch, shape)
+                views[shape], hard = batch(raw, labels, seed, rows, places, epoch, shape)
                 targets = hard if i == 0 else targets
             pass_loss = student_loss if i else label_loss
             program = gradient_program(space, envelope, num_classes, pass_loss, settings.compute_dtype)
@@ -147,18 +151,19 @@ def train(
         if saving:
             saved = now
             checkpoints.save(step + 1, {**weights, "step": np.asarray(step + 1)})
+    feed.close()
     return jax.device_get(weights["average" if settings.ema_decay else "params"])
 
 
 def _batch_program(space: SearchSpace, settings: TrainSettings, num_classes: int, devices: Devices) -> Callable:
-    """jitted (raw, labels, seed, rows [B], view, shape genes) -> views and targets, split over the devices."""
+    """jitted (raw, labels, seed, rows [B], places [B], view, shape genes) -> views and targets, on all devices."""
 
     @partial(jax.jit, static_argnames="shape")
-    def batch(raw, labels, seed, rows, view, shape):
+    def batch(raw, labels, seed, rows, places, view, shape):
         def codes_of(keys, raw):
             return space.view.training(keys, raw, space.costliest_data(shape), settings)
 
-        return devices.split(training_batch(raw, labels, seed, rows, view, codes_of, num_classes, settings))
+        return devices.split(training_batch(raw, labels, seed, rows, places, view, codes_of, num_classes, settings))
 
     return batch
 

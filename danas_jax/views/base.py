@@ -27,6 +27,7 @@ from danas_jax.errors import UserError
 if TYPE_CHECKING:
     import jax
 
+_PIECE = 1024  # raw examples at a time: they may be many, and mapped from a disk
 Shape = tuple[int, int, int]  # height, width, channels of a network's input
 
 
@@ -195,9 +196,14 @@ class NetworkInput:
         """The values of the axes, by name."""
         return {axis.name: getattr(self.data, axis.name) for axis in self.view.axes}
 
-    def deployed(self, raw: np.ndarray) -> np.ndarray:
-        """Raw examples [N, ...] -> uint8 [N, h, w, c]: what the board sees."""
-        return self.view.deployed(raw, self.data)
+    def codes(self, raw: Any) -> np.ndarray:
+        """Raw examples, an array or Rows [N, ...] -> uint8 [N, h, w, channels of the view], in pieces."""
+        starts = range(0, max(1, len(raw)), _PIECE)
+        return np.concatenate([self.view.codes(np.asarray(raw[i : i + _PIECE]), self.data) for i in starts])
+
+    def deployed(self, raw: Any) -> np.ndarray:
+        """Raw examples, an array or Rows [N, ...] -> uint8 [N, h, w, c]: what the board sees."""
+        return self.view.selected(self.codes(raw), self.data)
 
     def training(self, keys: jax.Array, raw: jax.Array, settings: Augmentation) -> jax.Array:
         """Augmented raw examples [B, ...] -> float32 codes [B, h, w, channels of the view]; traced."""

@@ -49,6 +49,7 @@ class Source:
     unreadable: Mapping[str, str] = dataclasses.field(
         default_factory=dict
     )  # {key: why} of what was left out while listing
+    decoding: str = ""  # how an example is made of its file, for a cache of them; "" = reading is cheap
     scale: tuple[float, ...] = ()  # what a raw number times gives its unit, one or a number per channel; () = unknown
 
 

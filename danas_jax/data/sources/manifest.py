@@ -64,6 +64,7 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         files.dtype,
         files.read,
         probed.bad,
+        files.reader.decoding,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from danas_jax.config import DataSettings
@@ -21,6 +22,7 @@ class Reader:
     """Reads examples of one kind; both readings raise Unreadable under the name that they are given."""
 
     noun: str  # "images": what its examples are called
+    decoding: str  # what is done to a file; another version decodes otherwise
     extensions: tuple[str, ...]  # of their files, small letters
     kinds: str  # for people: "jpg, jpeg or png"
     shape: tuple[int, ...]
@@ -55,6 +57,7 @@ def images(native_px: int) -> Reader:
 
     return Reader(
         noun=NOUNS["image"],
+        decoding=f"squashed pictures, Pillow {PIL.__version__}",
         extensions=decode.EXTENSIONS,
         kinds="jpg, jpeg or png",
         shape=(native_px, native_px, 3),
@@ -102,6 +105,7 @@ def _sounds(settings: DataSettings) -> Reader:
 
     return Reader(
         noun=NOUNS["audio"],
+        decoding=f"sound at {rate_hz} Hz",
         extensions=sound.EXTENSIONS,
         kinds="wav",
         shape=(samples,),

@@ -95,7 +95,10 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         warnings.append(f"{kind.noun} are at {rate_hz} Hz: resampled to {settings.sample_rate_hz} Hz")
     splits = completed(given, class_names, settings, seed, kind.noun, warnings)
     fingerprint = fingerprint_of([builder.info.full_name, inputs, labels], stamps)
-    return Source(class_names, splits, tuple(warnings), fingerprint, kind.noun, kind.shape, kind.dtype, read)
+    said = tuple(warnings)
+    return Source(
+        class_names, splits, said, fingerprint, kind.noun, kind.shape, kind.dtype, read, decoding=kind.decoding
+    )
 
 
 def sets_folder(data_dir: str) -> Path:

@@ -1,0 +1,73 @@
+"""The raw examples of a training's steps, on the device: all of them when they fit, else streamed ahead of the steps.
+
+What a step reads is `rows(step)`, a pure function, so a resumed training needs no state of this. Both ways give the
+same numbers: a view is a function of (seed, example, view number).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from danas_jax.data.rows import Rows
+
+Resident = Literal["auto", "always", "never"]
+_AHEAD = 2  # batches that are gathered and sent while a step runs
+_SHARE = 0.4  # of the memory that is free, up to which examples stay on the device
+
+
+class Feed:
+    """`batch(step)` gives what data/batches.py takes: raw examples, and where in them those of the step's rows lie."""
+
+    def __init__(
+        self,
+        raw: np.ndarray | Rows,
+        rows: Callable[[int], np.ndarray],
+        steps: int,
+        resident: Resident = "auto",
+        place: Callable[[Any], jax.Array] = jax.device_put,
+    ):
+        self.resident = fits(raw) if resident == "auto" else resident == "always"
+        self._raw, self._rows, self._steps, self._place = raw, rows, steps, place
+        self._whole = place(np.asarray(raw)) if self.resident else None
+        self._pool = None if self.resident else ThreadPoolExecutor(1)
+        self._ahead: dict[int, Future] = {}
+        self.waited_s = 0.0  # of all calls together: what a streamed step waited for its examples
+
+    def batch(self, step: int) -> tuple[jax.Array, np.ndarray]:
+        """(raw [N, ...] and the step's rows, or raw [B, ...] and 0..B-1)."""
+        if self._whole is not None:
+            return self._whole, self._rows(step)
+        assert self._pool is not None
+        for coming in range(step, min(step + 1 + _AHEAD, self._steps)):
+            if coming not in self._ahead:
+                self._ahead[coming] = self._pool.submit(self._gathered, coming)
+        started = time.monotonic()
+        found = self._ahead.pop(step).result()
+        self.waited_s += time.monotonic() - started
+        return found, np.arange(len(found))
+
+    def _gathered(self, step: int) -> jax.Array:
+        return jax.block_until_ready(self._place(self._raw[self._rows(step)]))
+
+    def close(self) -> None:
+        """Stop gathering."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def fits(raw: np.ndarray | Rows) -> bool:
+    """Whether all examples may stay on the device: within a share of its free memory (of this machine's, on a CPU)."""
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats:
+        free = stats["bytes_limit"] - stats["bytes_in_use"]
+    else:
+        with open("/proc/meminfo") as file:
+            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    return raw.nbytes <= _SHARE * free
