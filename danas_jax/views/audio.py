@@ -10,6 +10,8 @@ A board makes a row of codes when a frame is complete, out of samples as they co
 * Multiply-accumulates: L T / D to decimate; for each frame W for the window, 4 for each of the (M / 2) log2 M
   butterflies but the M - 1 that only add, 4 for each of the K spectral bins in use to undo the packing, 2 for its
   power, 1 for the mel bins; a mel bin takes 1 for its logarithm and 1 for its code, or 1 for each MFCC.
+  On an emulated Cortex-M4 (gcc 12.2 -O3) those of the low-pass take 7 instructions each, those of the frames 15, with
+  the additions and shifts between them: 3.3 to 4.4 million for a second of 49 frames from 16 kHz.
 """
 
 from __future__ import annotations
