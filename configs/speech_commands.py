@@ -4,12 +4,12 @@
 
 DIR holds <split>/<word>/*.wav of Speech Commands, 16 kHz, or <word>/*.wav with no splits: what comes before
 `_nohash_` in a file's name is the speaker, who stays in one split. Searched are the sample rate, the mel bins and the
-network. One budget: 128 kB of SRAM.
+network. One budget: 128 kB of SRAM; a DS-CNN of published shape in the same table.
 """
 
-from danas_jax.config import Config, DataSettings, Limits, RetrainSettings, SearchSettings, TrainSettings
+from danas_jax.config import Baseline, Config, DataSettings, Limits, RetrainSettings, SearchSettings, TrainSettings
 from danas_jax.space import SearchSpace, Stage
-from danas_jax.views.audio import AudioView
+from danas_jax.views.audio import AudioData, AudioView
 
 
 def word_space() -> SearchSpace:
@@ -42,4 +42,13 @@ def get_config() -> Config:
             epochs=60, weight_decay=0.05, validate_every_epochs=4, gain_jitter=0.5, noise=0.01, mixup=0.2
         ),
         budgets=(Limits(sram_bytes=128 * 1024, flash_bytes=1024 * 1024),),
+        # of published shape: 49 frames of 10 MFCCs at 16 kHz (MLPerf Tiny, Banbury et al. 2021)
+        baselines=(
+            Baseline(
+                "ds_cnn",
+                network="ds_cnn",
+                data=AudioData(16000, mel_bins=40, mfccs=10, window_ms=30, hop_ms=20, clip_s=1.0),
+                width_multiplier=1.0,
+            ),
+        ),
     )
