@@ -46,7 +46,7 @@ class Limits:
     latency_ms: float | None = None  # one inference on `board` [ms]
     energy_mj: float | None = None  # of one inference on `board`, whose active power must be known [mJ]
     board: str = ""  # board of these limits and of the latency; "" = the published TFLM line at 480 MHz
-    count_input_pipeline: bool = False  # the camera's frame and its resize live on the board, and are counted
+    count_input_pipeline: bool = False  # what makes the input is on the board, and counts
     camera_px: int = 0  # side of the camera's square frames; a flag sets 0 to the pictures' native resolution [px]
     camera_grey: bool = False  # for a mono network the camera itself delivers grey, 1 byte a pixel; else always 3
 

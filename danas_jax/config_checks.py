@@ -160,7 +160,8 @@ def _camera_problems(limits: Limits, space: SearchSpace) -> list[str]:
     """What is wrong with the input pipeline of a budget."""
     if limits.count_input_pipeline:
         if not isinstance(space.view, ImageView):
-            return [f"count_input_pipeline = True: only of pictures, the space's view is {space.view.kind!r}"]
+            wrong = limits.camera_px or limits.camera_grey
+            return [f"camera_px = {limits.camera_px}: the view is of {space.view.kind}, leave it out"] if wrong else []
         largest_px = max(space.view.resolutions_px)
         if limits.camera_px < largest_px:  # the resize only shrinks
             return [f"camera_px = {limits.camera_px}: give at least the space's highest resolution, {largest_px}"]

@@ -219,7 +219,7 @@ def _predicted(finalist: Finalist, latency_tables: lut.Tables) -> dict:
     """The costs on the budget's board, and what its latency rests on."""
     board = finalist.budget.board if finalist.budget else ""
     shares = latency_shares(finalist.layers, board, latency_tables)
-    return {**cost(finalist.layers, board, latency_tables), "latency_shares": shares}
+    return {**cost(finalist.layers, board, latency_tables, finalist.source), "latency_shares": shares}
 
 
 def _seed(seed: int, name: str) -> int:

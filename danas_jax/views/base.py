@@ -132,6 +132,14 @@ class View(ABC):
     def stem_kernel(self, kernel: Any, data: Any) -> Any:
         """A supernet stem's kernel [k_h, k_w, `channels`, out] -> the deployed one's [k_h, k_w, c, out]."""
 
+    def pipeline_bytes(self, data: Any) -> int:
+        """RAM on the board beside the tensor arena that makes one input [B]; 0 where that depends on a camera."""
+        return 0
+
+    def pipeline_cycles(self, data: Any) -> int:
+        """Cycles on the board that make one input, an estimate; 0 where that depends on a camera."""
+        return 0
+
     def manifest(self, data: Any, raw_shape: tuple[int, ...]) -> dict:
         """What firmware and `danas predict` must know, JSON-ready: the values of the axes, and the view.
 
