@@ -15,6 +15,9 @@ from danas_jax.spaces import quickstart
 from danas_jax.views.base import Axis, DataConfig
 from danas_jax.views.image import ImageData, ImageView
 
+Balance = Literal["none", "balanced"]
+Sampling = Literal["uniform", "balanced"]
+
 
 @dataclass(frozen=True)
 class Board:
@@ -126,6 +129,8 @@ class TrainSettings:
     gradient_clip: float = 1.0  # global norm
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations and products; the rest is float32
     label_smoothing: float = 0.1  # of the labels
+    class_weights: Balance = "none"  # of the labels in the loss; balanced: images / (classes * images of the class)
+    sampling: Sampling = "uniform"  # of an epoch; balanced: every class equally often, small ones repeat themselves
     distillation: Literal["soft_labels", "alpha"] = "soft_labels"  # of the smaller subnets; alpha: alpha-divergence
     label_weight: float = 0.0  # share of the labels in the smaller subnets' loss, 0 to 1; the rest is distillation
     stages: tuple[TrainStage, ...] = ()  # progressive training; after the last row everything is elastic
@@ -176,6 +181,8 @@ class RetrainSettings:
     gradient_clip: float = 1.0  # global norm
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations and products; the rest is float32
     label_smoothing: float = 0.1  # of the labels
+    class_weights: Balance = "none"  # of the labels in the loss; balanced: images / (classes * images of the class)
+    sampling: Sampling = "uniform"  # of an epoch; balanced: every class equally often, small ones repeat themselves
     crop_area_min: float = 0.35  # random resized crop: smallest area share
     colour_jitter: float = 0.2  # brightness and contrast, relative
     saturation_jitter: float = 0.0  # distance of the colours from grey, relative

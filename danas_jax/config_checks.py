@@ -55,6 +55,8 @@ def validate(config: Config) -> None:
         settings = getattr(config, section)
         if settings.batch_size == 1 and (settings.mixup or settings.cutmix):
             problems.append(f"{section}.batch_size = 1: mixup and cutmix need 2 or more")
+        if settings.class_weights == settings.sampling == "balanced":
+            problems.append(f"{section}.class_weights = 'balanced': {section}.sampling balances already, leave one out")
     problems += _stage_problems(config.train.stages, config.space)
     problems += _data_problems(config.data)
     if config.data.modality != config.space.view.kind:

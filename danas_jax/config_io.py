@@ -52,7 +52,7 @@ def read_config(path: Path | str) -> Config:
 
 
 def differences(was: Config, now: Config) -> list[str]:
-    """`field: was X, is Y` for each field that differs; run_dir is left out, a run may be moved."""
+    """`field: was X, is Y` for each field that differs; those that change no result (where things lie) are left out."""
     a, b = _flatten(to_json(was)), _flatten(to_json(now))
     missing = object()
 
@@ -62,7 +62,7 @@ def differences(was: Config, now: Config) -> list[str]:
     return [
         f"{name}: was {show(a.get(name, missing))}, is {show(b.get(name, missing))}"
         for name in {**a, **b}
-        if name != "run_dir" and a.get(name, missing) != b.get(name, missing)
+        if name not in ("run_dir", "data.cache_dir", "data.resident") and a.get(name, missing) != b.get(name, missing)
     ]
 
 

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from danas_jax import run
+from danas_jax.baselines import baseline_layers
 from danas_jax.config import Config, Limits
 from danas_jax.data.dataset import Split
 from danas_jax.data.rows import as_rows
@@ -29,6 +30,7 @@ from danas_jax.hardware.flash import flash_bytes
 from danas_jax.hardware.input_pipeline import on_board
 from danas_jax.layers import LayerSpec
 from danas_jax.metrics import paired_bootstrap
+from danas_jax.search import archive
 from danas_jax.search.archive import Candidate
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.elastic import subnet_params
@@ -48,6 +50,24 @@ class Finalist:
     genes: np.ndarray | None
     budget: Limits | None
     candidate: Candidate | None
+
+
+def found(run_dir: Path, config: Config, num_classes: int) -> list[Finalist]:
+    """The systems that the run's search chose (each once per budget that chose it) and the baselines."""
+    space, result = config.space, []
+    for budget in archive.load(run_dir / "search" / "pareto.json", space).budgets:
+        for name in budget.finalists:
+            candidate = budget.candidate(name)
+            genes = np.array(candidate.genes)
+            layers = space.layers(genes, num_classes)
+            result.append(
+                Finalist(name, name, "candidate", layers, space.input(genes), genes, budget.budget, candidate)
+            )
+    for baseline in config.baselines:
+        layers = baseline_layers(baseline, space.view, num_classes)
+        source = NetworkInput(space.view, baseline.data)
+        result.append(Finalist(baseline.name, baseline.name, "baseline", layers, source, None, None, None))
+    return result
 
 
 def each_once(finalists: list[Finalist]) -> list[Finalist]:
