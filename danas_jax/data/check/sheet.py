@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from danas_jax.data.sources.base import Source
 from danas_jax.errors import Unreadable
-from danas_jax.views.area import resize_area
+from danas_jax.views.resize import resized
 
 EXAMPLES, CLASSES = 6, 24  # columns, and the most classes that are shown
 _CELL_PX, _GAP_PX, _TITLE_PX = 144, 4, 16
@@ -49,7 +49,7 @@ def example_sheet(source: Source, keys: tuple[str, ...], labels: np.ndarray, res
 
 def _cells(picture: np.ndarray, resolution_px: int) -> list[Image.Image]:
     """uint8 [S, S, 3] as it is, and at a resolution."""
-    small = resize_area(picture[None], min(resolution_px, len(picture)))[0]
+    small = resized(picture[None], min(resolution_px, len(picture)))[0]
     side = (_CELL_PX, _CELL_PX)
     return [
         Image.fromarray(picture).resize(side, Image.Resampling.BICUBIC),
