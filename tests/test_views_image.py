@@ -13,6 +13,7 @@ from view_contract import Augmented, configurations, keeps_its_word
 from danas_jax import config_io, views
 from danas_jax.deploy.examples import network_input
 from danas_jax.errors import UserError
+from danas_jax.search.feasible import Problem, data_twins
 from danas_jax.spaces import quickstart
 from danas_jax.views import _pictures
 from danas_jax.views.base import NetworkInput
@@ -82,6 +83,19 @@ def test_axes_are_there_only_where_there_is_more_than_the_default():
     for view in (full, ImageView((16,))):
         assert configurations(view.only(data)) == [data]
         assert configurations(view.only(ImageData(20, "mono"))) == [ImageData(20, "mono")]
+
+
+def test_a_candidates_data_twins_differ_in_the_new_axes_too():
+    space = dataclasses.replace(quickstart(), view=ImageView((32, 48), resizes=BOTH, bit_depths=(4, 8)))
+    problem = Problem(space, space.min_genes, space.max_genes, lambda genes: np.zeros(len(genes)))
+    twins = data_twins(problem, space.max_genes[None])
+    assert [space.data(genes).text for genes in twins] == [
+        "32 px rgb",
+        "48 px rgb, bilinear",
+        "48 px mono",
+        "48 px rgb, 4 bit",
+    ]
+    assert views.data_text(space.describe(twins[1])["data"]) == "48 px rgb, bilinear"
 
 
 def test_texts_name_what_is_not_the_default():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from danas_jax.deploy.own_pictures import OwnPictures, notes, own_pictures
 from danas_jax.deploy.predict import MANIFEST_NAME, load_export, model_path
 from danas_jax.deploy.tflite_writer import read_metadata
 from danas_jax.errors import UserError
+from danas_jax.views.image import ImageData
 from danas_jax.views.resize import deployed_view, known_view, view_of
 
 IMAGES_AT_ONCE = 256  # decoded at a time
@@ -50,6 +51,11 @@ class Subject:
     operating_point: dict | None
     resize: str = "area"
     bit_depth: int = 8  # of the codes
+
+    @property
+    def data(self) -> ImageData:
+        """What the network sees."""
+        return ImageData(self.model.resolution_px, self.colour, self.resize, self.bit_depth)
 
 
 def read_subject(name: str, given: Given) -> Subject:
@@ -156,7 +162,7 @@ def evaluate(
         if bad:
             named = ", ".join(f"{key} ({reason})" for key, reason in list(bad.items())[:5])
             raise UserError(f"{root}: {len(bad)} images cannot be read, mend or remove them: {named}")
-        views = deployed_view(images, subject.model.resolution_px, subject.colour, subject.resize, subject.bit_depth)
+        views = deployed_view(images, *view_of(asdict(subject.data)))
         codes.append(subject.model.codes(interpreter, views, subject.normalisation))
         if progress:
             progress(start + len(keys), len(found.keys))
