@@ -11,6 +11,8 @@ from firmware_toys import scenes
 from view_contract import Augmented, configurations, keeps_its_word
 
 from danas_jax import config_io, views
+from danas_jax.config import Baseline, Config
+from danas_jax.config_checks import validate
 from danas_jax.deploy.examples import network_input
 from danas_jax.errors import UserError
 from danas_jax.search.feasible import Problem, data_twins
@@ -137,3 +139,6 @@ def test_bad_values_are_named():
     ):
         with pytest.raises(UserError, match=message):
             ImageView((16,), **fields)
+    for data in (ImageData(48, "rgb", "nearest"), ImageData(48, "rgb", bit_depth=9), ImageData(48, "grey")):
+        with pytest.raises(UserError, match=r"baselines: fixed: data = ImageData.*48"):
+            validate(Config(name="c", baselines=(Baseline("fixed", data=data),)))
