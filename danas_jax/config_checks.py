@@ -82,6 +82,11 @@ def validate(config: Config) -> None:
         if not isinstance(baseline.data, config.space.view.config):
             wanted = ", ".join(axis.name for axis in config.space.view.axes)
             problems.append(f"baselines: {baseline.name}: data = {baseline.data}: give {wanted}, as the space has")
+            continue
+        try:
+            config.space.view.only(baseline.data)
+        except UserError as error:
+            problems.append(f"baselines: {baseline.name}: data = {baseline.data}: as in a space, {error}")
     if problems:
         raise UserError("\n".join(problems))
 

@@ -168,9 +168,9 @@ def _class_of(obj: typing.Any, hint: typing.Any, name: str) -> type:
         if obj.get(_KIND) not in views.kinds():
             raise _wrong(_name(name, _KIND), obj.get(_KIND), f"one of {', '.join(views.kinds())}")
         return views.kinds()[obj[_KIND]]
-    for kind in views.kinds().values():
-        if {field.name for field in dataclasses.fields(kind.config)} == set(obj):  # ty: ignore[invalid-argument-type]
-            return kind.config
+    found = views.config_of(obj)
+    if found:
+        return found
     raise _wrong(name, obj, "the values of a view's axes")
 
 

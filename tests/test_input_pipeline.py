@@ -20,8 +20,8 @@ from danas_jax.hardware.input_pipeline import (
     pipeline_operations,
 )
 from danas_jax.spaces import quickstart
-from danas_jax.views.area import area_weights, deployed_view, grey
 from danas_jax.views.audio import AudioView
+from danas_jax.views.resize import area_weights, deployed_view, grey
 
 SPACE = quickstart()
 MONO, RGB = 1, 3

@@ -3,8 +3,10 @@
 Counted where `limits.count_input_pipeline` says that the camera (or microphone, or sensor) hangs on the board. What
 follows is of pictures; sound and series are independent of the camera, their views say what they take (views/).
 
-The arithmetic is that of the deployed view (views/area.py): area resize from S to R px with C channels, then grey where
-a colour frame meets a mono network, then pixel - 128 into the input tensor (which is in the arena already). Streamed:
+The arithmetic is that of the deployed view (views/resize.py): area resize from S to R px with C channels, then grey
+where a colour frame meets a mono network, then pixel - 128 into the input tensor (which is in the arena already). A
+bilinear resize is counted as area's, which is never less: it needs as many sums, and of min(S, 2 R) rows 2 R taps,
+where T >= 2 R. Bit depth comes after resize and grey, which read 8 bits, so it saves no byte of the frame. Streamed:
 
 * Memory: the frame, S S C bytes (8 bits a channel, as the accuracy was measured; a frame in RGB565 would be a third
   smaller), and one row of int32 sums, 4 R C bytes: an input row ends one output row and begins the next at most.

@@ -154,6 +154,11 @@ class View(ABC):
         }
 
     @property
+    def meaning(self) -> dict:
+        """What a space's fingerprint reads: every field."""
+        return dataclasses.asdict(self)  # ty: ignore[invalid-argument-type]
+
+    @property
     def axes(self) -> tuple[Axis, ...]:
         """All of them, in the order of the genes."""
         return self.shape_axes + self.traced_axes
@@ -201,8 +206,13 @@ class NetworkInput:
 
     @property
     def values(self) -> dict[str, float | str]:
-        """The values of the axes, by name."""
-        return {axis.name: getattr(self.data, axis.name) for axis in self.view.axes}
+        """The values of the axes, by name, and of what is no axis of this view where it is not the default."""
+        found = {axis.name: getattr(self.data, axis.name) for axis in self.view.axes}
+        for field in dataclasses.fields(self.data):  # ty: ignore[invalid-argument-type]
+            value = getattr(self.data, field.name)
+            if value != field.default:
+                found.setdefault(field.name, value)
+        return found
 
     def codes(self, raw: Any) -> np.ndarray:
         """Raw examples, an array or Rows [N, ...] -> uint8 [N, h, w, channels of the view], in pieces."""

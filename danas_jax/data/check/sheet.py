@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from danas_jax.data.sources.base import Source
 from danas_jax.errors import Unreadable
-from danas_jax.views.area import resize_area
+from danas_jax.views.resize import resized
 
 EXAMPLES, CLASSES = 6, 24  # columns, and the most classes that are shown
 _CELL_PX, _GAP_PX, _TITLE_PX = 144, 4, 16
@@ -87,7 +87,7 @@ def _cell(example: np.ndarray) -> Image.Image:
 
 def _small(picture: np.ndarray, resolution_px: int) -> Image.Image:
     """uint8 [S, S, 3] at a resolution."""
-    small = resize_area(picture[None], min(resolution_px, len(picture)))[0]
+    small = resized(picture[None], min(resolution_px, len(picture)))[0]
     return Image.fromarray(small).resize((_CELL_PX, _CELL_PX), Image.Resampling.NEAREST)
 
 
