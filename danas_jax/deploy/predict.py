@@ -99,7 +99,7 @@ class Predictor:
         self._model = parse_classifier(tflite, f"model {path}")
         self._interpreter = self._model.start()
         self._data, self._point = manifest["data"], manifest.get("operating_point")
-        self.classes = tuple(manifest["classes"])
+        self.classes, self._multi_label = tuple(manifest["classes"]), bool(manifest.get("multi_label"))
         # the very decoding and squashing that training's pictures went through
         self.native_px: int = self._data.get("native_resolution_px") or self._data["resolution_px"]
 
@@ -108,12 +108,20 @@ class Predictor:
         return deployed_view(picture[None], self._data["resolution_px"], self._data["colour"])[0]
 
     def __call__(self, views: np.ndarray) -> list[dict]:
-        """{"label", "scores": {class: probability}} of each of uint8 views [N, R, R, C].
+        """{"label", "scores": {class: probability}} of each of uint8 views [N, R, R, C]; {"labels", "scores"} of many.
 
         With an operating point the scores are of the logits shifted by its threshold: the label's is always highest.
         """
         codes = operating_point.shifted(self._model.codes(self._interpreter, views), self.classes, self._point)
         logits = (codes - self._model.output.zero_point) * self._model.output.scale
+        if self._multi_label:  # a probability each, and whichever is likelier than not is there
+            return [
+                {
+                    "labels": [name for name, logit in zip(self.classes, row, strict=True) if logit > 0],
+                    "scores": dict(zip(self.classes, (1 / (1 + np.exp(-row))).tolist(), strict=True)),
+                }
+                for row in logits
+            ]
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = powers / powers.sum(axis=1, keepdims=True)
         return [
@@ -135,7 +143,7 @@ def image_files(path: Path) -> list[Path]:
 
 
 def predict_files(model: str | Path, images: str | Path) -> list[dict]:
-    """Per image {"file", "label", "scores": {class: probability}} from an exported int8 model, run by TFLM.
+    """Per image {"file", "label" or "labels", "scores": {class: probability}} from an exported int8 model, run by TFLM.
 
     `model`: a .tflite file beside its manifest.json, or a run directory (its best finalist); `images`: file or folder.
     UserError for anything missing, unreadable or inconsistent.
