@@ -40,7 +40,7 @@ def flipped(tmp_path_factory):
     data = open_data(config.data, native_resolution_px(config), config.seed)
     for split in ("train", "search", "validation"):
         known = data.load(split, "retrain")
-        bright = known.raw.mean((1, 2, 3)) > 128
+        bright = np.asarray(known.raw).mean((1, 2, 3)) > 128
         keys |= {known.names[i] for i in np.flatnonzero(bright != known.labels)}
     training = finalists.joined(data.load("train", "retrain"), data.load("search", "retrain"))
     chosen = []
