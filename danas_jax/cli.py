@@ -239,6 +239,8 @@ def _predict(arguments: list[str]) -> int:
 
 
 def _prediction(row: dict) -> str:
+    if "labels" in row:
+        return ", ".join(f"{name} {row['scores'][name]:.1%}" for name in row["labels"]).ljust(27) or "(none)"
     return f"{row['label']:<20} {row['scores'][row['label']]:6.1%}"
 
 

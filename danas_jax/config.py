@@ -81,6 +81,7 @@ class DataSettings:
     clip_s: float = 1.0  # audio: shorter clips lie in the middle of zeros, of longer ones the middle is taken [s]
     search_fraction: float = 0.2  # share of train held out to rank subnets, by group where known
     limit_per_class: int = 0  # use at most this many training images of each class, 0 = all (for learning curves)
+    multi_label: bool = False  # any number of classes an example: csv label "a;b" or "", npz y of 0 and 1 [N, classes]
     group_field: str = ""  # column (metadata.csv, csv), array or feature whose equal values stay in one derived split
     group_pattern: str = ""  # files: regular expression whose first group, found in the file's name, is the group
     slice_fields: tuple[str, ...] = ()  # columns, arrays or features whose values get figures of their own

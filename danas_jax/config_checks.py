@@ -59,6 +59,7 @@ def validate(config: Config) -> None:
             problems.append(f"{section}.class_weights = 'balanced': {section}.sampling balances already, leave one out")
     problems += _stage_problems(config.train.stages, config.space)
     problems += _data_problems(config.data)
+    problems += _task_problems(config)
     if config.data.modality != config.space.view.kind:
         problems.append(
             f"data.modality = {config.data.modality!r}: the space's view is of kind {config.space.view.kind!r}"
@@ -91,6 +92,28 @@ def validate(config: Config) -> None:
         raise UserError("\n".join(problems))
 
 
+def _task_problems(config: Config) -> list[str]:
+    """What makes no sense for examples of one class, or of any number of them."""
+    metric = config.search.metric
+    if not config.data.multi_label:
+        wrong = metric == "average_precision"
+        return [f"search.metric = {metric!r}: only with data.multi_label; give accuracy, f1, auc"] if wrong else []
+    problems = []
+    if metric == "balanced_accuracy":
+        problems.append(f"search.metric = {metric!r}: with data.multi_label give accuracy, f1, auc, average_precision")
+    plain = {
+        **{f"{section}.class_weights": "none" for section in ("train", "retrain")},
+        **{f"{section}.sampling": "uniform" for section in ("train", "retrain")},
+        "export.max_false_alarm_rate": None,
+        "export.positive_class": "",
+        "data.limit_per_class": 0,
+    }
+    for name, off in plain.items():
+        if (value := attrgetter(name)(config)) != off:
+            problems.append(f"{name} = {value!r}: not with data.multi_label, leave it out")
+    return problems
+
+
 _ONLY_OF = {  # sources that a field is for
     "path": ("folder", "csv", "npz", "tfds"),
     "slice_fields": ("folder", "csv", "npz", "tfds"),
@@ -98,6 +121,7 @@ _ONLY_OF = {  # sources that a field is for
     "group_pattern": ("folder", "csv"),
     "input_field": ("csv", "npz", "tfds"),
     "label_field": ("csv", "npz", "tfds"),
+    "multi_label": ("csv", "npz"),
     "data_dir": ("tfds",),
     "split_names": ("tfds",),
 }

@@ -144,7 +144,7 @@ def train_phase(state: Run) -> dict:
     if config.supernet_from:
         say(f"supernet: taken from {config.supernet_from}")
         return reuse.adopt(config, state.folder)
-    counts = ", ".join(f"{split} {sum(n.values())}" for split, n in state.data.counts.items())
+    counts = ", ".join(f"{split} {len(items)}" for split, items in state.data.items.items())
     say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
     split = state.load("train", "train")
     checkpoints = Checkpoints(state.folder / "supernet" / "checkpoints")

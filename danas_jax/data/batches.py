@@ -42,7 +42,7 @@ def training_batch(
     settings: Recipe,
     class_weights: np.ndarray | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Codes [B, h, w, C] float32 in 0..255 and targets [B, K] of the examples at `rows` [B].
+    """Codes [B, h, w, C] float32 in 0..255 and smoothed `label_targets` of the examples at `rows` [B].
 
     `labels` [N] are of all examples, `raw` those that a feed has on the device, the batch's at `places` [B].
     `codes_of(keys [B], raw [B, ...])` makes the training view. A function of (seed, rows, `view_number`); traced.
@@ -55,10 +55,21 @@ def training_batch(
     # A balanced epoch may show an example twice, in two views: there a place in the training has a key, not an example.
     named = jnp.arange(len(rows)) if settings.sampling == "balanced" else rows
     keys = view_keys(seed, named, view)
-    targets = optax.smooth_labels(jax.nn.one_hot(labels[rows], num_classes), settings.label_smoothing)
+    targets = optax.smooth_labels(label_targets(labels[rows], num_classes), settings.label_smoothing)
     if class_weights is not None:
         targets = targets * jnp.asarray(class_weights)[labels[rows], None]
     return mixed(keys, codes_of(keys, raw[places]), targets, settings.mixup, settings.cutmix)
+
+
+def label_targets(labels: jax.Array, num_classes: int) -> jax.Array:
+    """Probabilities that the loss takes, float32: of the classes [B, K], or with labels [B, K] of having each or not.
+
+    Those are [B, K, 2]: each class is a Bernoulli, the two-class case of the same cross-entropy.
+    """
+    if labels.ndim == 1:
+        return jax.nn.one_hot(labels, num_classes)
+    has = labels.astype(jnp.float32)
+    return jnp.stack([has, 1 - has], axis=-1)
 
 
 def view_number(settings: Recipe, epoch: int, within: int, steps_per_epoch: int) -> int:

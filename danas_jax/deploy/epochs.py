@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from danas_jax.config import RetrainSettings
 from danas_jax.data.balance import epoch_order
@@ -21,6 +20,7 @@ from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed
 from danas_jax.deploy.teacher import Teacher
 from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.supernet.distil import label_loss
 from danas_jax.supernet.guard import Diverged, failure, healthy
 from danas_jax.supernet.in_flight import go_on
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
@@ -131,7 +131,7 @@ def _step_program(logits_of, source, settings, optimiser, all_labels, classes, t
     class_weights = class_weights_of(all_labels, classes, settings)
 
     def loss_of(params, views, targets):
-        return optax.softmax_cross_entropy(logits_of(params, views), targets).mean()
+        return label_loss(logits_of(params, views), targets)
 
     @jax.jit
     def program(health, weights, raw, labels, seed, rows, places, view, step, knowledge):
@@ -144,7 +144,7 @@ def _step_program(logits_of, source, settings, optimiser, all_labels, classes, t
         params = weights["params"]
         codes, targets = batch(source)
         if teacher:  # the same keys: it sees the same crops, colours and mixtures
-            answers = teacher.probabilities(knowledge, batch(teacher.source)[0])
+            answers = teacher.probabilities(knowledge, batch(teacher.source)[0], all_labels.ndim == 2)
             targets = (1 - settings.distillation) * targets + settings.distillation * answers
         loss, grads = jax.value_and_grad(loss_of)(params, source.read(codes), targets)
         health, weights = updated_weights(optimiser, settings.ema_decay, health, weights, [loss], [grads], step)

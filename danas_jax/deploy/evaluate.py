@@ -64,6 +64,8 @@ def read_subject(name: str, given: Given) -> Subject:
     where = f"model {path}"
     if (path.parent / MANIFEST_NAME).exists():
         tflite, known = load_export(path)
+        if known.get("multi_label"):
+            raise UserError(f"{path}: data.multi_label: danas evaluate knows pictures of one class only")
         model, known_by = parse_classifier(tflite, where), "its manifest"
     else:
         model = parse_classifier(read_file(path), where)

@@ -19,7 +19,7 @@ from danas_jax.config import Config, Limits
 from danas_jax.data.dataset import Split
 from danas_jax.data.rows import as_rows
 from danas_jax.deploy import operating_point
-from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, write_answers
+from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, real_valued, write_answers
 from danas_jax.deploy.export import FILES, export, test_answers
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.deploy.teacher import Teacher
@@ -153,11 +153,12 @@ def _check_flash(finalist: Finalist, file_bytes: int) -> None:
 
 
 def test_once(run_dir: Path, finalist: Finalist, test: Split) -> Answers:
-    """The exported file's answers to the test images; read once and remembered."""
+    """The exported file's answers to the test images, real-valued; read once and remembered."""
     saved = answers_path(run_dir / "export" / finalist.name, "int8_test")
     if not saved.exists():
         write_answers(saved, test_answers(run_dir / "export" / finalist.name, finalist.source, test))
-    return read_answers(saved)
+    output = run.read_json(saved.parents[1] / FILES["manifest"])["output"]
+    return real_valued(read_answers(saved), output)
 
 
 def summary_entry(
@@ -209,8 +210,7 @@ def figures_of(folder: Path, seed: int) -> dict:
         }
     for kind, answers in kept.items():
         if kind.startswith("int8"):
-            logits = (answers.logits.astype(np.float64) - output["zero_point"]) * output["scale"]
-            kept[kind] = dataclasses.replace(answers, logits=logits)
+            kept[kind] = real_valued(answers, output)
     return {
         "figures": {kind: figures(answers, classes, seed) for kind, answers in kept.items()},
         "operating_point": point,

@@ -80,6 +80,13 @@ static inline int danas_model_class(const int8_t *logits) {
 }
 """
 
+EACH_LOGIT = """\
+/* whether the int8 logits say that class k is there: any number of classes may be */
+static inline int danas_model_has_class(const int8_t *logits, int k) {
+  return logits[k] > DANAS_MODEL_OUTPUT_ZERO_POINT;
+}
+"""
+
 OPERATING_POINT = """\
 /* operating point, picked on validation for at most {rate:g} of the negatives called positive: codes by which the
  * positive logit must at least exceed the negative one */
@@ -97,7 +104,9 @@ static inline int danas_model_class(const int8_t *logits) {{
 
 
 def _decision(manifest: dict) -> str:
-    """C code that names the class."""
+    """C code that names the class, or says of each whether it is there."""
+    if manifest.get("multi_label"):
+        return EACH_LOGIT
     point = manifest.get("operating_point")
     if not point:
         return HIGHEST_LOGIT

@@ -61,6 +61,8 @@ def suspects(
 
     runtime.keep_compiled_programs()
     config = read_config(folder / "config.json")
+    if config.data.multi_label:
+        raise UserError("data.multi_label = True: danas data suspects knows examples of one class only")
     data = open_data(config.data, native_resolution_px(config), config.seed)
     chosen = [f for f in each_once(found(folder, config, len(data.class_names))) if f.kind == "candidate"]
     splits = [data.load(name, "retrain") for name in SPLITS]

@@ -26,7 +26,7 @@ from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.devices import Devices, batch_devices
-from danas_jax.supernet.distil import Distillation, label_loss
+from danas_jax.supernet.distil import Distillation, label_loss, share_right
 from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
@@ -123,7 +123,7 @@ def train(
             programs.add(program)
             loss, logits, grad = program(weights["params"], views[shape], targets, jnp.asarray(genes, jnp.int32))
             if i == 0:
-                hits = jnp.mean(logits.argmax(-1) == labels[rows])
+                hits = share_right(logits, labels[rows])
                 targets = distillation.targets(logits, targets)
             losses.append(loss)
             grads.append(grad)
