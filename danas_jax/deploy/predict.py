@@ -142,7 +142,7 @@ class Predictor:
 
 
 def predict_files(model: str | Path, files: str | Path) -> list[dict]:
-    """Per example {"file", "label" or "labels", "scores": {class: probability}} from an exported int8 model, run by TFLM.
+    """Per example {"file", "label" or "labels", "scores": {class: probability}} from an exported int8 model, by TFLM.
 
     `model`: a .tflite file beside its manifest.json, or a run directory (its best finalist); `files`: a file or a
     folder of pictures, wav files or .npz arrays, as the model reads. UserError for anything missing, unreadable or
