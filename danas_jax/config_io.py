@@ -20,6 +20,7 @@ from danas_jax.views.base import DataConfig, View
 from danas_jax.views.image import ImageView
 
 _MAX_CONFIG_BYTES = 16 * 1024 * 1024
+_PLACES = ("run_dir", "data.cache_dir", "data.resident")  # no result depends on them
 
 
 def to_json(config: Config) -> dict:
@@ -52,7 +53,7 @@ def read_config(path: Path | str) -> Config:
 
 
 def differences(was: Config, now: Config) -> list[str]:
-    """`field: was X, is Y` for each field that differs; run_dir is left out, a run may be moved."""
+    """`field: was X, is Y` for each field that differs, save those that say only where things are (`_PLACES`)."""
     a, b = _flatten(to_json(was)), _flatten(to_json(now))
     missing = object()
 
@@ -62,7 +63,7 @@ def differences(was: Config, now: Config) -> list[str]:
     return [
         f"{name}: was {show(a.get(name, missing))}, is {show(b.get(name, missing))}"
         for name in {**a, **b}
-        if name != "run_dir" and a.get(name, missing) != b.get(name, missing)
+        if name not in _PLACES and a.get(name, missing) != b.get(name, missing)
     ]
 
 
