@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-Metric = Literal["accuracy", "balanced_accuracy", "f1", "auc"]
+Metric = Literal["accuracy", "balanced_accuracy", "f1", "auc", "average_precision"]  # task.py: of which task
 
 
 def confusion_matrix(labels: np.ndarray, answers: np.ndarray, classes: int) -> np.ndarray:
@@ -62,7 +62,7 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """
     labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
     classes = range(1, 2) if scores.shape[1] == 2 else range(scores.shape[1])
-    found = [_auc(margins(scores, c), labels == c) for c in classes]
+    found = [auc(margins(scores, c), labels == c) for c in classes]
     known = [value for value in found if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -83,7 +83,13 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }  # (labels int [N], logits [N, classes]) -> 0 to 1, higher is better
 
 
-METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "F1", "auc": "ROC-AUC"}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "auc": "ROC-AUC",
+    "average_precision": "mean average precision",
+}
 
 
 def equivalent_images(labels: np.ndarray, metric: Metric) -> float:
@@ -101,7 +107,7 @@ def _confusion(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return confusion_matrix(labels, scores.argmax(axis=1), scores.shape[1])
 
 
-def _auc(values: np.ndarray, positive: np.ndarray) -> float:
+def auc(values: np.ndarray, positive: np.ndarray) -> float:
     """Mann and Whitney's U of the positives by average ranks, as a share of all pairs."""
     count = int(positive.sum())
     if count in (0, len(values)):

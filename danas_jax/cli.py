@@ -34,6 +34,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
        danas data check PATH [--json]    counts, sizes, duplicates, leaks, unreadable files, a sheet of examples
+       danas data suspects RUN [--json]  the labels that the run's networks believe least
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
        danas data prepare NAME           download and prepare a TensorFlow Datasets set, e.g. wake_vision
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
@@ -124,6 +125,12 @@ def _command(arguments: list[str]) -> int:
         from danas_jax.report.check_command import check_command
 
         check_command(rest[1:])
+        return OK
+    if command == "data" and rest[:1] == ["suspects"]:
+        _quiet()
+        from danas_jax.report.suspects_command import suspects_command
+
+        suspects_command(rest[1:])
         return OK
     if command == "cost":
         from danas_jax.report.cost_command import cost_command
@@ -232,6 +239,8 @@ def _predict(arguments: list[str]) -> int:
 
 
 def _prediction(row: dict) -> str:
+    if "labels" in row:
+        return ", ".join(f"{name} {row['scores'][name]:.1%}" for name in row["labels"]).ljust(27) or "(none)"
     return f"{row['label']:<20} {row['scores'][row['label']]:6.1%}"
 
 

@@ -15,6 +15,9 @@ from danas_jax.spaces import quickstart
 from danas_jax.views.base import Axis, DataConfig
 from danas_jax.views.image import ImageData, ImageView
 
+Balance = Literal["none", "balanced"]
+Sampling = Literal["uniform", "balanced"]
+
 
 @dataclass(frozen=True)
 class Board:
@@ -46,7 +49,7 @@ class Limits:
     latency_ms: float | None = None  # one inference on `board` [ms]
     energy_mj: float | None = None  # of one inference on `board`, whose active power must be known [mJ]
     board: str = ""  # board of these limits and of the latency; "" = the published TFLM line at 480 MHz
-    count_input_pipeline: bool = False  # the camera's frame and its resize live on the board, and are counted
+    count_input_pipeline: bool = False  # what makes the input is on the board, and counts
     camera_px: int = 0  # side of the camera's square frames; a flag sets 0 to the pictures' native resolution [px]
     camera_grey: bool = False  # for a mono network the camera itself delivers grey, 1 byte a pixel; else always 3
 
@@ -78,6 +81,7 @@ class DataSettings:
     clip_s: float = 1.0  # audio: shorter clips lie in the middle of zeros, of longer ones the middle is taken [s]
     search_fraction: float = 0.2  # share of train held out to rank subnets, by group where known
     limit_per_class: int = 0  # use at most this many training images of each class, 0 = all (for learning curves)
+    multi_label: bool = False  # any number of classes an example: csv label "a;b" or "", npz y of 0 and 1 [N, classes]
     group_field: str = ""  # column (metadata.csv, csv), array or feature whose equal values stay in one derived split
     group_pattern: str = ""  # files: regular expression whose first group, found in the file's name, is the group
     slice_fields: tuple[str, ...] = ()  # columns, arrays or features whose values get figures of their own
@@ -126,6 +130,8 @@ class TrainSettings:
     gradient_clip: float = 1.0  # global norm
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations and products; the rest is float32
     label_smoothing: float = 0.1  # of the labels
+    class_weights: Balance = "none"  # of the labels in the loss; balanced: images / (classes * images of the class)
+    sampling: Sampling = "uniform"  # of an epoch; balanced: every class equally often, small ones repeat themselves
     distillation: Literal["soft_labels", "alpha"] = "soft_labels"  # of the smaller subnets; alpha: alpha-divergence
     label_weight: float = 0.0  # share of the labels in the smaller subnets' loss, 0 to 1; the rest is distillation
     stages: tuple[TrainStage, ...] = ()  # progressive training; after the last row everything is elastic
@@ -176,6 +182,8 @@ class RetrainSettings:
     gradient_clip: float = 1.0  # global norm
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of activations and products; the rest is float32
     label_smoothing: float = 0.1  # of the labels
+    class_weights: Balance = "none"  # of the labels in the loss; balanced: images / (classes * images of the class)
+    sampling: Sampling = "uniform"  # of an epoch; balanced: every class equally often, small ones repeat themselves
     crop_area_min: float = 0.35  # random resized crop: smallest area share
     colour_jitter: float = 0.2  # brightness and contrast, relative
     saturation_jitter: float = 0.0  # distance of the colours from grey, relative

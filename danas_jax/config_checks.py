@@ -55,8 +55,11 @@ def validate(config: Config) -> None:
         settings = getattr(config, section)
         if settings.batch_size == 1 and (settings.mixup or settings.cutmix):
             problems.append(f"{section}.batch_size = 1: mixup and cutmix need 2 or more")
+        if settings.class_weights == settings.sampling == "balanced":
+            problems.append(f"{section}.class_weights = 'balanced': {section}.sampling balances already, leave one out")
     problems += _stage_problems(config.train.stages, config.space)
     problems += _data_problems(config.data)
+    problems += _task_problems(config)
     if config.data.modality != config.space.view.kind:
         problems.append(
             f"data.modality = {config.data.modality!r}: the space's view is of kind {config.space.view.kind!r}"
@@ -80,8 +83,35 @@ def validate(config: Config) -> None:
         if not isinstance(baseline.data, config.space.view.config):
             wanted = ", ".join(axis.name for axis in config.space.view.axes)
             problems.append(f"baselines: {baseline.name}: data = {baseline.data}: give {wanted}, as the space has")
+            continue
+        try:
+            config.space.view.only(baseline.data)
+        except UserError as error:
+            problems.append(f"baselines: {baseline.name}: data = {baseline.data}: as in a space, {error}")
     if problems:
         raise UserError("\n".join(problems))
+
+
+def _task_problems(config: Config) -> list[str]:
+    """What makes no sense for examples of one class, or of any number of them."""
+    metric = config.search.metric
+    if not config.data.multi_label:
+        wrong = metric == "average_precision"
+        return [f"search.metric = {metric!r}: only with data.multi_label; give accuracy, f1, auc"] if wrong else []
+    problems = []
+    if metric == "balanced_accuracy":
+        problems.append(f"search.metric = {metric!r}: with data.multi_label give accuracy, f1, auc, average_precision")
+    plain = {
+        **{f"{section}.class_weights": "none" for section in ("train", "retrain")},
+        **{f"{section}.sampling": "uniform" for section in ("train", "retrain")},
+        "export.max_false_alarm_rate": None,
+        "export.positive_class": "",
+        "data.limit_per_class": 0,
+    }
+    for name, off in plain.items():
+        if (value := attrgetter(name)(config)) != off:
+            problems.append(f"{name} = {value!r}: not with data.multi_label, leave it out")
+    return problems
 
 
 _ONLY_OF = {  # sources that a field is for
@@ -91,6 +121,7 @@ _ONLY_OF = {  # sources that a field is for
     "group_pattern": ("folder", "csv"),
     "input_field": ("csv", "npz", "tfds"),
     "label_field": ("csv", "npz", "tfds"),
+    "multi_label": ("csv", "npz"),
     "data_dir": ("tfds",),
     "split_names": ("tfds",),
 }
@@ -160,7 +191,8 @@ def _camera_problems(limits: Limits, space: SearchSpace) -> list[str]:
     """What is wrong with the input pipeline of a budget."""
     if limits.count_input_pipeline:
         if not isinstance(space.view, ImageView):
-            return [f"count_input_pipeline = True: only of pictures, the space's view is {space.view.kind!r}"]
+            wrong = limits.camera_px or limits.camera_grey
+            return [f"camera_px = {limits.camera_px}: the view is of {space.view.kind}, leave it out"] if wrong else []
         largest_px = max(space.view.resolutions_px)
         if limits.camera_px < largest_px:  # the resize only shrinks
             return [f"camera_px = {limits.camera_px}: give at least the space's highest resolution, {largest_px}"]

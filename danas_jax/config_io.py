@@ -20,7 +20,6 @@ from danas_jax.views.base import DataConfig, View
 from danas_jax.views.image import ImageView
 
 _MAX_CONFIG_BYTES = 16 * 1024 * 1024
-_PLACES = ("run_dir", "data.cache_dir", "data.resident")  # no result depends on them
 
 
 def to_json(config: Config) -> dict:
@@ -53,7 +52,7 @@ def read_config(path: Path | str) -> Config:
 
 
 def differences(was: Config, now: Config) -> list[str]:
-    """`field: was X, is Y` for each field that differs, save those that say only where things are (`_PLACES`)."""
+    """`field: was X, is Y` for each field that differs; those that change no result (where things lie) are left out."""
     a, b = _flatten(to_json(was)), _flatten(to_json(now))
     missing = object()
 
@@ -63,7 +62,7 @@ def differences(was: Config, now: Config) -> list[str]:
     return [
         f"{name}: was {show(a.get(name, missing))}, is {show(b.get(name, missing))}"
         for name in {**a, **b}
-        if name not in _PLACES and a.get(name, missing) != b.get(name, missing)
+        if name not in ("run_dir", "data.cache_dir", "data.resident") and a.get(name, missing) != b.get(name, missing)
     ]
 
 
@@ -169,9 +168,9 @@ def _class_of(obj: typing.Any, hint: typing.Any, name: str) -> type:
         if obj.get(_KIND) not in views.kinds():
             raise _wrong(_name(name, _KIND), obj.get(_KIND), f"one of {', '.join(views.kinds())}")
         return views.kinds()[obj[_KIND]]
-    for kind in views.kinds().values():
-        if {field.name for field in dataclasses.fields(kind.config)} == set(obj):  # ty: ignore[invalid-argument-type]
-            return kind.config
+    found = views.config_of(obj)
+    if found:
+        return found
     raise _wrong(name, obj, "the values of a view's axes")
 
 

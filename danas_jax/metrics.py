@@ -25,26 +25,41 @@ def wilson_interval(correct: int, images: int, z: float = 1.959964) -> tuple[flo
 
 
 def bootstrap_interval(correct: np.ndarray, seed: int, resamples: int = 10_000) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the accuracy of `correct`, bool [N]; ValueError when empty."""
-    correct = np.asarray(correct, dtype=bool)
+    """95 % percentile bootstrap interval of the mean of `correct`, bool or shares [N]; ValueError when empty."""
+    correct = np.asarray(correct)
     if correct.size == 0:
         raise ValueError("bootstrap_interval: no images")
+    if correct.dtype != bool:
+        return _mean_interval(correct, seed, resamples)
     # The number of correct images in a resample of N is Binomial(N, share): no [resamples, N] index is needed.
     draws = np.random.default_rng(seed).binomial(correct.size, correct.mean(), resamples) / correct.size
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
 
 
+def _mean_interval(values: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:
+    """Of values [N], of which few differ: how often each comes in a resample is multinomial."""
+    distinct, counts = np.unique(values, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(values.size, counts / values.size, resamples) @ distinct
+    low, high = np.quantile(draws / values.size, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def paired_bootstrap(
     correct_a: np.ndarray, correct_b: np.ndarray, seed: int, resamples: int = 10_000
 ) -> tuple[float, float, float]:
-    """Accuracy of a minus that of b on the same images, bool [N] each, and its 95 % interval: (difference, low, high).
+    """Accuracy of a minus that of b on the same images, and its 95 % interval: (difference, low, high).
+
+    Both are bool [N], or shares of right decisions [N].
 
     Raises ValueError when the two are empty or of different length.
     """
-    a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
+    a, b = np.asarray(correct_a), np.asarray(correct_b)
     if a.shape != b.shape or a.size == 0:
         raise ValueError(f"paired_bootstrap: the same images for both, got {a.shape} and {b.shape}")
+    if a.dtype != bool:
+        difference = a - b
+        return float(difference.mean()), *_mean_interval(difference, seed, resamples)
     # An image contributes +1, -1 or 0, so the counts of a resample are multinomial: the pairing is kept.
     only_a, only_b = np.sum(a & ~b), np.sum(b & ~a)
     shares = np.array([only_a, only_b, a.size - only_a - only_b]) / a.size

@@ -170,10 +170,11 @@ def smoke(config: Config) -> Config:
         stages=stages,
         head_widths=config.space.head_widths[:1],
     )
+    per_class = 0 if config.data.multi_label else 64
     return replace(
         config,
         name=config.name if config.name.endswith("-smoke") else f"{config.name}-smoke",
-        data=replace(config.data, train_images=96, validation_images=32, test_images=32, limit_per_class=64),
+        data=replace(config.data, train_images=96, validation_images=32, test_images=32, limit_per_class=per_class),
         space=space,
         train=replace(config.train, epochs=1, batch_size=16, random_subnets=1, calibration_images=16),
         search=replace(config.search, population=4, generations=1, rerank=2),

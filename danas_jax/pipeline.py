@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from danas_jax import reuse, run, runtime
-from danas_jax.baselines import baseline_layers
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.config import Config, native_resolution_px
 from danas_jax.console import Progress, say
@@ -32,7 +31,6 @@ from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
 from danas_jax.trained import Trained
-from danas_jax.views.base import NetworkInput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +144,7 @@ def train_phase(state: Run) -> dict:
     if config.supernet_from:
         say(f"supernet: taken from {config.supernet_from}")
         return reuse.adopt(config, state.folder)
-    counts = ", ".join(f"{split} {sum(n.values())}" for split, n in state.data.counts.items())
+    counts = ", ".join(f"{split} {len(items)}" for split, items in state.data.items.items())
     say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
     split = state.load("train", "train")
     checkpoints = Checkpoints(state.folder / "supernet" / "checkpoints")
@@ -206,24 +204,8 @@ def _say_answer(pareto: Path, config: Config) -> None:
     say(f"fronts: {pareto}")
 
 
-def finalists(state: Run) -> list[Finalist]:
-    """The chosen systems (each once per budget that chose it) and the baselines."""
-    config = state.config
-    found = archive.load(state.folder / "search" / "pareto.json", config.space)
-    result = []
-    for budget in found.budgets:
-        for name in budget.finalists:
-            candidate = budget.candidate(name)
-            genes = np.array(candidate.genes)
-            layers = config.space.layers(genes, state.num_classes)
-            result.append(
-                Finalist(name, name, "candidate", layers, config.space.input(genes), genes, budget.budget, candidate)
-            )
-    for baseline in config.baselines:
-        layers = baseline_layers(baseline, config.space.view, state.num_classes)
-        source = NetworkInput(config.space.view, baseline.data)
-        result.append(Finalist(baseline.name, baseline.name, "baseline", layers, source, None, None, None))
-    return result
+def _finalists(state: Run) -> list[Finalist]:
+    return deploy_finalists.found(state.folder, state.config, state.num_classes)
 
 
 def retrain_phase(state: Run) -> dict:
@@ -231,7 +213,7 @@ def retrain_phase(state: Run) -> dict:
     params = run.read_arrays(state.folder / reuse.WEIGHTS)
     training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
     validation = state.load("validation", "retrain")
-    unique = deploy_finalists.each_once(finalists(state))
+    unique = deploy_finalists.each_once(_finalists(state))
     config, teacher = state.config, None
     if config.retrain.distillation:
         upper = np.array(run.phase_payload(state.folder, "train")["trained_bounds"][1])
@@ -262,7 +244,7 @@ def export_phase(state: Run) -> dict:
     """int8 files, proof on TFLM, and then, once per finalist, the test split."""
     training = deploy_finalists.joined(state.load("train", "export"), state.load("search", "export"))
     validation = state.load("validation", "export")
-    chosen = finalists(state)
+    chosen = _finalists(state)
     unique = deploy_finalists.each_once(chosen)
 
     def work(finalist: Finalist, log: Callable[[dict], None]) -> dict:

@@ -263,7 +263,8 @@ class SearchSpace:
     def fingerprint(self) -> str:
         """Hash of everything that gives genes their meaning."""
         meaning = asdict(self)
-        meaning |= meaning.pop("view")
+        meaning.pop("view")
+        meaning |= self.view.meaning
         text = json.dumps(meaning, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import classification, reuse, run
+from danas_jax import reuse, run
 from danas_jax.config import Config, Limits, native_resolution_px
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
@@ -28,6 +28,7 @@ from danas_jax.search.feasible import Problem
 from danas_jax.space import Bounds
 from danas_jax.supernet.evaluate import scored, slice_parts, subnet_answers
 from danas_jax.supernet.mixture import mixture_slopes
+from danas_jax.task import task_of
 
 
 class Trained:
@@ -49,7 +50,7 @@ class Trained:
     ):
         self.config, self.space, self.bounds, self.num_classes = config, config.space, bounds, num_classes
         settings, self.latency_tables = config.search, latency_tables
-        self.search_images = round(classification.equivalent_images(slice_.labels, settings.metric))
+        self.search_images = round(task_of(slice_.labels).equivalent_images(slice_.labels, settings.metric))
         chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
         names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
         cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))

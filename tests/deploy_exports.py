@@ -11,7 +11,7 @@ from danas_jax.deploy import tflite_writer
 from danas_jax.deploy.fold import fold_batch_norm
 from danas_jax.deploy.quantise import quantise
 from danas_jax.deploy.ranges import min_max_ranges
-from danas_jax.views.area import deployed_view
+from danas_jax.views.resize import deployed_view
 
 CLASSES = ["cat", "dog"]
 COLOURS = {1: "mono", 3: "rgb"}

@@ -26,7 +26,7 @@ def need(*compilers):
         pytest.skip(f"{', '.join(missing)} not installed")
 
 
-def exported(layers, seed=0, classes=None, native_px=None):
+def exported(layers, seed=0, classes=None, native_px=None, resize="area", bit_depth=8):
     """(tflite, manifest, model) as an export leaves them, of a network through which pictures can be told apart."""
     model = int8_network(layers, seed)
     tflite = write_tflite(model, {})
@@ -41,7 +41,8 @@ def exported(layers, seed=0, classes=None, native_px=None):
             "colour": colour,
             "channels": channels,
             "native_resolution_px": native_px or side,
-            "resize": "area",
+            "resize": resize,
+            "bit_depth": bit_depth,
         },
         "input": {"dtype": "int8", "scale": 1 / 128, "zero_point": 0, "shape": [1, side, side, channels]},
         "output": {

@@ -200,6 +200,11 @@ def test_the_recipes_have_ranges(section, key, wrong, right):
         ("train", {"random_subnets": -1}, r"^train\.random_subnets = -1: give 0 or more"),
         ("train", {"checkpoint_every_s": -1.0}, r"^train\.checkpoint_every_s = -1\.0: give 0 or more"),
         ("train", {"batch_size": 1, "mixup": 0.2}, r"^train\.batch_size = 1: mixup and cutmix need 2 or more"),
+        (
+            "train",
+            {"class_weights": "balanced", "sampling": "balanced"},
+            r"^train\.class_weights = 'balanced': .*leave one",
+        ),
         ("retrain", {"batch_size": 1, "cutmix": 0.2}, r"^retrain\.batch_size = 1: mixup and cutmix need 2 or more"),
         ("retrain", {"validate_every_epochs": 0}, r"^retrain\.validate_every_epochs = 0: give 1 or more"),
         ("search", {"rerank": 0}, r"^search\.rerank = 0: give 1 or more"),

@@ -7,7 +7,7 @@ from danas_jax.config import DataSettings
 from danas_jax.data.dataset import open_data
 from danas_jax.data.synthetic import SCENE_PX, scene
 from danas_jax.errors import UserError
-from danas_jax.views.area import deployed_view, grey
+from danas_jax.views.resize import deployed_view, grey
 
 SMALL = DataSettings(train_images=40, validation_images=8, test_images=6)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from danas_jax.deploy import integer, predict
 from danas_jax.errors import UserError
-from danas_jax.views.area import deployed_view
+from danas_jax.views.resize import deployed_view
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from danas_jax.data.batches import RETRAIN_CALIBRATION, calibration_rows
 from danas_jax.deploy import fold, int8, integer, qat, quantise, ranges
 from danas_jax.supernet.evaluate import calibration_batches, network_program
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
-from danas_jax.views.area import deployed_view
+from danas_jax.views.resize import deployed_view
 
 RECIPE = RetrainSettings(epochs=4, batch_size=8, calibration_images=32)
 SETTINGS = ExportSettings(calibration_images=32, calibration="minmax", qat_epochs=3, qat_learning_rate=5e-3)

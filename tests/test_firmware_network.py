@@ -15,7 +15,7 @@ from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.deploy.verify import run_tflm
 from danas_jax.errors import UserError
 from danas_jax.hardware import graph, tflm
-from danas_jax.views.area import deployed_view
+from danas_jax.views.resize import deployed_view
 
 SUBNETS = {str(i): layers for i, layers in enumerate(networks())} | {"odd": odd_network()}
 HARD_NAMES = ['say "ä"\\?', "two\nlines"]

@@ -8,10 +8,13 @@ from firmware_toys import WARNINGS, command, exported, need, write
 
 from danas_jax.deploy.firmware.c_config import Frame
 from danas_jax.layers import LayerBuilder
-from danas_jax.views.area import area_weights, deployed_view, grey
+from danas_jax.views.resize import area_weights, bilinear_weights, coarser, deployed_view, grey
 
-# network's side and channels, channels of the frame
-CASES = [(32, 1, 3), (48, 3, 3), (33, 1, 1), (7, 3, 3)]
+# network's side and channels, channels of the frame, resize, bit depth
+AREA = [(32, 1, 3, "area", 8), (48, 3, 3, "area", 8), (33, 1, 1, "area", 8), (7, 3, 3, "area", 8)]
+BILINEAR = [(32, 1, 3, "bilinear", 4), (48, 3, 3, "bilinear", 8), (33, 1, 1, "bilinear", 1), (7, 3, 3, "bilinear", 5)]
+CASES = [*AREA, *BILINEAR, (24, 3, 3, "area", 3)]
+SANITIZED = ["-g", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"]
 
 
 def network(side, channels):
@@ -30,10 +33,11 @@ def preprocess(tmp_path_factory):
     libraries = {}
 
     def run(case, frame):
-        side, channels, frame_channels = case
+        side, channels, frame_channels, resize, bit_depth = case
         if case not in libraries:
             folder = tmp_path_factory.mktemp("preprocess")
-            write(folder, "bare", *exported(network(side, channels)), Frame(side, frame_channels))
+            given = exported(network(side, channels), resize=resize, bit_depth=bit_depth)
+            write(folder, "bare", *given, Frame(side, frame_channels))
             flags = ["-std=c99", "-pedantic", *WARNINGS, "-shared", "-fPIC"]
             command("gcc", *flags, "preprocess.c", "-o", "preprocess.so", cwd=folder)
             libraries[case] = ctypes.CDLL(str(folder / "preprocess.so"))
@@ -57,26 +61,62 @@ def pixels(rng, *shape):
 
 @pytest.mark.parametrize("case", CASES)
 def test_25_squares_of_random_sizes(preprocess, case):
-    side, channels, frame_channels = case
+    side, channels, frame_channels, resize, bit_depth = case
     rng = np.random.default_rng(side)
     sizes = [side, side + 1, 2 * side, *rng.integers(side, 5 * side, 22)]
     for size in sizes:
         frame = pixels(rng, size, size, frame_channels)
         replicated = np.broadcast_to(frame, (size, size, 3))[None]
-        view = deployed_view(np.ascontiguousarray(replicated), side, "mono" if channels == 1 else "rgb")[0]
+        colour = "mono" if channels == 1 else "rgb"
+        view = deployed_view(np.ascontiguousarray(replicated), side, colour, resize, bit_depth)[0]
         assert (preprocess(case, frame).astype(int) == view.astype(int) - 128).all(), size
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_other_shapes_are_squashed_by_the_weights_of_each_axis(preprocess, case):
-    side, channels, frame_channels = case
-    rng = np.random.default_rng(1)
-    for height, width in rng.integers(side, 4 * side, (10, 2)):
+    side, channels, frame_channels, resize, bit_depth = case
+    rng, weights = np.random.default_rng(1), area_weights if resize == "area" else bilinear_weights
+    for height, width in [(side, 3 * side), (2 * side, side), *rng.integers(side, 4 * side, (10, 2))]:
         frame = pixels(rng, height, width, frame_channels)
-        across = (np.einsum("ix,yxc->yic", area_weights(int(width), side), frame.astype(np.int64)) + 128) >> 8
-        down = (np.einsum("ky,yic->kic", area_weights(int(height), side), across) + 32768) >> 16
-        view = grey(down.astype(np.uint8)) if channels < frame_channels else down
+        across = (np.einsum("ix,yxc->yic", weights(int(width), side), frame.astype(np.int64)) + 128) >> 8
+        down = (np.einsum("ky,yic->kic", weights(int(height), side), across) + 32768) >> 16
+        down = down.astype(np.uint8)
+        view = coarser(grey(down) if channels < frame_channels else down, bit_depth)
         assert (preprocess(case, frame).astype(int) == view.astype(int) - 128).all(), (height, width)
+
+
+def test_nothing_is_read_or_written_outside(tmp_path):
+    """Frames of random sizes in blocks of their exact sizes, with the compiler's sanitizers."""
+    need("gcc")
+    for case in (AREA[1], BILINEAR[0]):
+        side, channels, frame_channels, resize, bit_depth = case
+        folder = tmp_path / f"{resize}{side}"
+        given = exported(network(side, channels), resize=resize, bit_depth=bit_depth)
+        write(folder, "bare", *given, Frame(side, frame_channels))
+        (folder / "all.c").write_text(EXACT_BLOCKS)
+        command("gcc", "-std=c99", *WARNINGS, *SANITIZED, "all.c", "preprocess.c", "-o", "all", cwd=folder)
+        command("./all", cwd=folder)
+
+
+EXACT_BLOCKS = """
+#include <stdlib.h>
+#include "preprocess.h"
+int main(void) {
+  int k;
+  for (k = 0; k < 40; ++k) {
+    const int32_t width = DANAS_MODEL_WIDTH + (k < 4 ? k & 1 : rand() % 150);
+    const int32_t height = DANAS_MODEL_HEIGHT + (k < 4 ? k >> 1 : rand() % 150);
+    uint8_t *frame = malloc((size_t)(width * height * DANAS_FRAME_CHANNELS));
+    int8_t *input = malloc(DANAS_MODEL_WIDTH * DANAS_MODEL_HEIGHT * DANAS_MODEL_CHANNELS);
+    int32_t i;
+    for (i = 0; i < width * height * DANAS_FRAME_CHANNELS; ++i) frame[i] = (uint8_t)rand();
+    if (!danas_preprocess(frame, width, height, input)) return 1;
+    free(frame);
+    free(input);
+  }
+  return 0;
+}
+"""
 
 
 def test_a_frame_that_would_have_to_grow_is_refused(preprocess):

@@ -17,7 +17,7 @@ from danas_jax.deploy.firmware.project import tflm_arena_bytes
 from danas_jax.errors import UserError
 from danas_jax.hardware import graph, lut, tflm
 from danas_jax.hardware.layer_key import OVERHEAD, Key, key_of
-from danas_jax.views.area import deployed_view
+from danas_jax.views.resize import deployed_view
 
 C, CPP = ["gcc", "-std=c99", *WARNINGS], ["g++", "-std=c++17", *WARNINGS]
 

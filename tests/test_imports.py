@@ -17,6 +17,7 @@ ORDER = (
         "space",
         "spaces",
         "classification",
+        "task",
         "config",
         "config_checks",
         "config_io",
@@ -55,7 +56,7 @@ NO_JAX = {
         "console",
         "metrics",
     ),
-    *("classification", "baselines", "hardware", "search", "report", "overrides", "lut", "cli", "__main__"),
+    *("classification", "task", "baselines", "hardware", "search", "report", "overrides", "lut", "cli", "__main__"),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from danas_jax.config import Config, Limits
+from danas_jax.config import Config, DataSettings, Limits
 from danas_jax.config_checks import validate
 from danas_jax.errors import UserError
-from danas_jax.hardware.cost import cost, fits, needed, smallest_need, space_costs, violation
+from danas_jax.hardware.boards import board
+from danas_jax.hardware.cost import COST_KEYS, cost, fits, needed, smallest_need, space_costs, violation
 from danas_jax.hardware.input_pipeline import (
     CYCLES_PER_OPERATION,
     counted,
@@ -17,7 +20,8 @@ from danas_jax.hardware.input_pipeline import (
     pipeline_operations,
 )
 from danas_jax.spaces import quickstart
-from danas_jax.views.area import area_weights, deployed_view, grey
+from danas_jax.views.audio import AudioView
+from danas_jax.views.resize import area_weights, deployed_view, grey
 
 SPACE = quickstart()
 MONO, RGB = 1, 3
@@ -150,3 +154,34 @@ def test_the_smallest_need_counts_the_frame():
     assert need is not None
     arena = cost(SPACE.layers(SPACE.min_genes, 2))["arena_host_bytes"]
     assert float(need.split()[1]) == pytest.approx((arena + 64 * 64 * 3 + 4 * 32 * 3) / 1024, abs=0.2)
+
+
+def test_a_views_own_front_end_is_counted():
+    """Two sample rates and the same network: what differs is what makes its input."""
+    space = dataclasses.replace(quickstart(), view=AudioView(16000, (8000, 16000), (10, 20)))
+    genes = np.array([space.min_genes, space.min_genes])
+    genes[1, space.index["sample_rate_hz"]] = 1
+    costs = space_costs(space, genes, 3)
+    assert costs["macs"][0] == costs["macs"][1]
+    for i, row in enumerate(genes):
+        alone = cost(space.layers(row, 3), "", source=space.input(row))
+        assert {key: costs[key][i] for key in COST_KEYS} == alone
+        data = space.data(row)
+        assert alone["front_end_bytes"] == space.view.pipeline_bytes(data) > 0
+        assert alone["front_end_cycles"] == space.view.pipeline_cycles(data) > 0
+    counted_in = Limits(board="rp2040", count_input_pipeline=True)
+    need, without = needed(costs, counted_in), needed(costs, Limits(board="rp2040"))
+    np.testing.assert_allclose(
+        need["latency_ms"] - without["latency_ms"], costs["front_end_cycles"] / board("rp2040").clock_hz * 1e3
+    )
+    np.testing.assert_array_equal(need["sram_bytes"] - without["sram_bytes"], costs["front_end_bytes"])
+    assert len(set(need["latency_ms"])) == 2
+
+
+def test_a_camera_before_another_view_is_refused():
+    view = AudioView(16000, (8000, 16000), (10, 20))
+    space, limits = dataclasses.replace(quickstart(), view=view), Limits(count_input_pipeline=True, camera_px=96)
+    data = DataSettings(source="folder", modality="audio", path="/sounds")
+    with pytest.raises(UserError, match=r"budgets\[0\]\.camera_px = 96: the view is of audio, leave it out"):
+        validate(Config("c", space=space, data=data, budgets=(limits,)))
+    validate(Config("c", space=space, data=data, budgets=(dataclasses.replace(limits, camera_px=0),)))

@@ -281,3 +281,10 @@ def test_the_start_says_what_a_budget_counts(capsys):
 def test_a_phase_says_what_it_needs_first(place, capsys):
     assert cli.main(["retrain", "quickstart", "--smoke", "--run-dir", "early"]) == 2
     assert "retrain needs train first" in capsys.readouterr().err
+
+
+def test_a_runs_least_believed_labels_are_listed(smoke, capsys):
+    assert cli.main(["data", "suspects", str(smoke), "--count", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["suspects"]) == 4
+    assert (smoke / "report" / "suspects.png").is_file()

@@ -13,7 +13,7 @@ from danas_jax.layers import CONV
 from danas_jax.supernet import elastic, ops
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.supernet.train import gradient_program, shape_envelope
-from danas_jax.views.area import deployed_view
+from danas_jax.views.resize import deployed_view
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 GENES = random_genes(12)

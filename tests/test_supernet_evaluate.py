@@ -12,7 +12,7 @@ from danas_jax.errors import UserError
 from danas_jax.supernet import elastic, evaluate
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program, pool_statistics, subnet_evaluator
-from danas_jax.views.area import deployed_view
+from danas_jax.views.resize import deployed_view
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 HALF = 0.4

@@ -1,6 +1,7 @@
 """A trained supernet from a notebook: the documented lines run, and agree with the run's own search."""
 
 import contextlib
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 from pipeline_toys import TOY, config_file
 
-from danas_jax import classification, cli
+from danas_jax import cli
+from danas_jax import trained as module
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.hardware.layer_key import OVERHEAD, Key
 from danas_jax.hardware.lut import Row, Table
 from danas_jax.search import archive
+from danas_jax.task import SINGLE_LABEL
 from danas_jax.trained import open_trained
 
 DOC = Path(__file__).resolve().parent.parent / "docs" / "notebook.md"
@@ -54,7 +57,8 @@ def test_the_run_s_own_search_again(run):
 
 
 def test_how_sure_an_accuracy_is_depends_on_the_metric(run, monkeypatch):
-    monkeypatch.setattr(classification, "equivalent_images", lambda labels, metric: 7.4 + (metric != "accuracy"))
+    known = dataclasses.replace(SINGLE_LABEL, equivalent_images=lambda labels, metric: 7.4 + (metric != "accuracy"))
+    monkeypatch.setattr(module, "task_of", lambda labels: known)
     assert open_trained(run).search_images == 7
 
 

@@ -83,7 +83,7 @@ class Pictures:
     @cached_property
     def _batch(self) -> Callable:
         space = self.settings.search_space
-        program = batch_program(space, self.recipe, self.settings.num_classes, Devices(None))
+        program = batch_program(space, self.recipe, self._split.labels, self.settings.num_classes, Devices(None))
         shape = self._plan.largest_shape(space.max_genes)
         labels = jax.device_put(self._split.labels)
         return lambda raw, rows, places, view: program(raw, labels, self.settings.seed, rows, places, view, shape)

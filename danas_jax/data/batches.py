@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
+from danas_jax.data.balance import balanced_weights
 from danas_jax.data.mixing import mixed, view_keys
 from danas_jax.views.base import Augmentation
 
@@ -22,6 +24,10 @@ class Recipe(Augmentation, Protocol):
     def mixup(self) -> float: ...
     @property
     def cutmix(self) -> float: ...
+    @property
+    def class_weights(self) -> str: ...
+    @property
+    def sampling(self) -> str: ...
 
 
 def training_batch(
@@ -34,15 +40,46 @@ def training_batch(
     codes_of: Callable[[jax.Array, jax.Array], jax.Array],
     num_classes: int,
     settings: Recipe,
+    class_weights: np.ndarray | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Codes [B, h, w, C] float32 in 0..255 and targets [B, K] of the examples at `rows` [B].
+    """Codes [B, h, w, C] float32 in 0..255 and smoothed `label_targets` of the examples at `rows` [B].
 
     `labels` [N] are of all examples, `raw` those that a feed has on the device, the batch's at `places` [B].
-    `codes_of(keys [B], raw [B, ...])` makes the training view. A function of (seed, rows, view number); traced.
+    `codes_of(keys [B], raw [B, ...])` makes the training view. A function of (seed, rows, `view_number`); traced.
+
+    With `class_weights` [K] an example's targets sum to the weight of its class: the cross-entropy is linear in its
+    targets, so that weighs its loss, in a mixed pair each example's share. A teacher's answers are not weighted (it has
+    learned from weighted labels, and tells all classes); as the weights' mean over the split is 1, a blend of labels
+    and answers keeps its shares.
     """
-    keys = view_keys(seed, rows, view)
-    targets = optax.smooth_labels(jax.nn.one_hot(labels[rows], num_classes), settings.label_smoothing)
+    # A balanced epoch may show an example twice, in two views: there a place in the training has a key, not an example.
+    named = jnp.arange(len(rows)) if settings.sampling == "balanced" else rows
+    keys = view_keys(seed, named, view)
+    targets = optax.smooth_labels(label_targets(labels[rows], num_classes), settings.label_smoothing)
+    if class_weights is not None:
+        targets = targets * jnp.asarray(class_weights)[labels[rows], None]
     return mixed(keys, codes_of(keys, raw[places]), targets, settings.mixup, settings.cutmix)
+
+
+def label_targets(labels: jax.Array, num_classes: int) -> jax.Array:
+    """Probabilities that the loss takes, float32: of the classes [B, K], or with labels [B, K] of having each or not.
+
+    Those are [B, K, 2]: each class is a Bernoulli, the two-class case of the same cross-entropy.
+    """
+    if labels.ndim == 1:
+        return jax.nn.one_hot(labels, num_classes)
+    has = labels.astype(jnp.float32)
+    return jnp.stack([has, 1 - has], axis=-1)
+
+
+def view_number(settings: Recipe, epoch: int, within: int, steps_per_epoch: int) -> int:
+    """What tells the views of a step from those of others: its epoch, or where sampling repeats examples its number."""
+    return epoch * steps_per_epoch + within if settings.sampling == "balanced" else epoch
+
+
+def class_weights_of(labels: np.ndarray, num_classes: int, settings: Recipe) -> np.ndarray | None:
+    """What `settings.class_weights` make of the training split's `labels` [N]: float32 [K], None = unweighted."""
+    return None if settings.class_weights == "none" else balanced_weights(labels, num_classes)
 
 
 # Streams of random numbers: nothing is drawn twice from one of them.

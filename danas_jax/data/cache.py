@@ -4,7 +4,7 @@ A store is a folder below the cache's root, named by the source's fingerprint an
 
 * `examples`: the arrays of all keys of the source, sorted, at their final size from the start (so a disk that is too
   small is known before anything is decoded), in blocks of about 16 MB;
-* `digests`: a record per block, BLAKE2b of the block's bytes and of who is unreadable in it; zeros = not decoded yet;
+* `digests`: a record per block, CRC-32 of the block's bytes and of who is unreadable in it; zeros = not decoded yet;
 * `unreadable.jsonl`: a line per block with unreadable examples, {"block", "bad": {key: reason}}; the last one counts.
 
 A block's bytes are on the disk before its digest is, so whatever kills the process, a block without its digest is
@@ -22,6 +22,8 @@ import hashlib
 import json
 import math
 import os
+import struct
+import zlib
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,7 +37,7 @@ from danas_jax.data.sources.base import Progress, Source, read_items
 from danas_jax.errors import Unreadable, UserError
 
 BLOCK_BYTES = 16 * 2**20
-DIGEST_BYTES = 16
+DIGEST_BYTES = 8
 NONE = "none"  # as data.cache_dir: no cache
 _VERSION = 1
 
@@ -245,9 +247,8 @@ def free_memory_bytes() -> int:
 
 
 def _digest(content: bytes, bad: Mapping[str, str] | None) -> bytes:
-    found = hashlib.blake2b(content, digest_size=DIGEST_BYTES)
-    found.update(json.dumps(bad or {}, sort_keys=True).encode())
-    return found.digest()
+    # Not against an attacker: CRC-32 runs at 6.6 GB/s of a core here, BLAKE2b at 1.3. "{}" has one that is not 0.
+    return struct.pack("<II", zlib.crc32(content), zlib.crc32(json.dumps(bad or {}, sort_keys=True).encode()))
 
 
 def _write(path: Path, content: bytes, start: int) -> None:

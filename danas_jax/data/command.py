@@ -12,7 +12,8 @@ def data_command(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "danas data",
         description="The data of a run; docs/data.md describes them.",
-        epilog="danas data check PATH says what is wrong with a data set; it takes the flags of a config.",
+        epilog="danas data check PATH says what is wrong with a data set; it takes the flags of a config; "
+        "danas data suspects RUN lists the labels that a run's networks believe least.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     text = "download and prepare a set of the TensorFlow Datasets catalogue (needs tensorflow, once)"

@@ -17,6 +17,7 @@ from danas_jax.data.sources import folder, manifest, npz, synthetic
 from danas_jax.data.sources.base import Progress, Source, report_unreadable
 from danas_jax.data.splits import Items, hold_out, limit_per_class
 from danas_jax.errors import UserError
+from danas_jax.task import task_of
 
 PROTOCOL: dict[str, tuple[str, ...]] = {  # phase -> splits it may read
     "train": ("train",),
@@ -37,7 +38,7 @@ class Split:
     """A decoded split. `raw` is read-only and shared by everyone who loads it."""
 
     raw: np.ndarray | Rows  # examples as decoded: uint8 [N, S, S, 3], int16 [N, samples] or [N, samples, channels]
-    labels: np.ndarray  # int32 [N], index into Data.class_names
+    labels: np.ndarray  # int32 [N], index into Data.class_names; with data.multi_label uint8 [N, classes]: 1 = has it
     names: tuple[str, ...]  # the examples' keys in their source, for tables
     warnings: tuple[str, ...] = ()  # what was left out while decoding
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # data.slice_fields -> each image's value, str [N]
@@ -66,7 +67,13 @@ class Data:
     def counts(self) -> dict[str, dict[str, int]]:
         """{split: {class: listed examples}}."""
         return {
-            split: {name: int((items.labels == label).sum()) for label, name in enumerate(self.class_names)}
+            split: dict(
+                zip(
+                    self.class_names,
+                    task_of(items.labels).class_counts(items.labels, len(self.class_names)).tolist(),
+                    strict=True,
+                )
+            )
             for split, items in self.items.items()
         }
 
@@ -104,8 +111,9 @@ def open_data(settings: DataSettings, native_px: int, seed: int) -> Data:
         raw, readable, bad = cached_items(source, items.keys, settings.cache_dir, progress, warnings)
         report_unreadable(bad, len(items), settings, source.noun, warnings)
         items = items.where(readable) if bad else items
-        for label, name in enumerate(source.class_names):
-            if not (items.labels == label).any():
+        counts = task_of(items.labels).class_counts(items.labels, len(source.class_names))
+        for name, count in zip(source.class_names, counts, strict=True):
+            if not count:
                 where = f"data.path = {settings.path!r}"
                 raise UserError(f"{where}: none of the {source.noun} of class {name!r} in {split} can be read")
         labels = items.labels.copy()

@@ -10,6 +10,7 @@ import numpy as np
 
 from danas_jax.config import DataSettings
 from danas_jax.errors import UserError
+from danas_jax.task import task_of
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # as sources say it
 
@@ -19,7 +20,7 @@ class Items:
     """What a split consists of, before any example is read."""
 
     keys: tuple[str, ...]  # what names an example in its source: the file relative to the folder, the scene's name
-    labels: np.ndarray  # int32 [N]
+    labels: np.ndarray  # int32 [N]; of any number of classes uint8 [N, classes]
     groups: tuple[str, ...]  # items of one group stay together in derived splits, see `grouped`
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # data.slice_fields -> values, str [N], "" unknown
 
@@ -60,7 +61,9 @@ def completed(
         raise UserError(f"{where}: no {noun} in train")
     if len(class_names) < 2:
         raise UserError(f"{where}: only one class, {class_names[0]!r}; give two or more")
-    counts = {split: np.bincount(items.labels, minlength=len(class_names)) for split, items in given.items()}
+    counts = {
+        split: task_of(items.labels).class_counts(items.labels, len(class_names)) for split, items in given.items()
+    }
     for split, here in counts.items():
         for name, in_train, in_split in zip(class_names, counts["train"], here, strict=True):
             if in_split and not in_train:
@@ -89,27 +92,35 @@ def hold_out(
     """(kept, held out): about `fraction` of every class, no group torn apart, the same for the same seed and files.
 
     Groups are visited in the order of their hash and taken while that brings the class counts nearer to their quota,
-    so groups of one give exact quotas. UserError when a class would be missing on either side.
+    so groups of one give exact quotas. Where examples have any number of classes all classes count, and having none of
+    them is one more. UserError when a class would be missing on either side.
     """
-    totals = np.bincount(items.labels, minlength=len(class_names))
+    totals = _counts(items.labels, len(class_names))
     quota = np.maximum(1, np.rint(fraction * totals)).astype(np.int64)
+    quota[len(class_names) :] = np.rint(fraction * totals[len(class_names) :])
     members: dict[str, list[int]] = {}
     for i, group in enumerate(items.groups):
         members.setdefault(group, []).append(i)
     chosen, have = np.zeros(len(items), bool), np.zeros_like(quota)
     for group in sorted(members, key=lambda name: hashlib.sha256(f"{seed}:{purpose}:{name}".encode()).digest()):
         rows = members[group]
-        brings = np.bincount(items.labels[rows], minlength=len(class_names))
+        brings = _counts(items.labels[rows], len(class_names))
         if np.abs(have + brings - quota).sum() < np.abs(have - quota).sum():
             chosen[rows] = True
             have += brings
-    for name, total, taken in zip(class_names, totals, have, strict=True):
+    for name, total, taken in zip(class_names, totals, have, strict=False):
         if not 0 < taken < total:
             raise UserError(
                 f"class {name!r} has {total} examples in too few groups to hold out {fraction:.0%} for {purpose}: "
                 "give more of them, or more groups"
             )
     return items.where(~chosen), items.where(chosen)
+
+
+def _counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Examples of each class; of any number of classes also, last, those of none: [classes] or [classes + 1]."""
+    counts = task_of(labels).class_counts(labels, classes)
+    return counts if labels.ndim == 1 else np.append(counts, (~labels.any(axis=1)).sum())
 
 
 def limit_per_class(items: Items, count: int, seed: int) -> Items:

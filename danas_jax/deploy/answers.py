@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax import run
-from danas_jax.classification import METRICS, confusion_matrix, f1_scores, precisions, recalls
+from danas_jax.classification import f1_scores, precisions, recalls
 from danas_jax.data.dataset import Split
 from danas_jax.metrics import bootstrap_interval
+from danas_jax.task import task_of
 
 KINDS = ("float_validation", "int8_validation", "int8_test")  # what is kept of every exported network
 
@@ -21,14 +23,23 @@ class Answers:
     """Logits of images whose class is known, in file order."""
 
     logits: np.ndarray  # [N, classes]: int8 codes as the network gives them, or real numbers
-    labels: np.ndarray  # int [N], index of the class
+    labels: np.ndarray  # int [N], index of the class; with any number of classes 0 and 1 [N, classes]
     names: tuple[str, ...]  # of the images
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # metadata's field -> each image's value, str [N]
 
     @property
     def right(self) -> np.ndarray:
-        """Which images the highest logit gets right (of equal ones the first), bool [N]."""
-        return self.logits.argmax(axis=1) == self.labels
+        """Which images the highest logit gets right (of equal ones the first), bool [N].
+
+        With any number of classes the share of right decisions, float64 [N]; the logits must be real numbers then.
+        """
+        return task_of(self.labels).right(self.labels, self.logits)
+
+
+def real_valued(answers: Answers, output: Mapping[str, float]) -> Answers:
+    """Answers in codes as real numbers, by a manifest's "output"."""
+    logits = (answers.logits.astype(np.float64) - output["zero_point"]) * output["scale"]
+    return dataclasses.replace(answers, logits=logits)
 
 
 def answers_of(logits: np.ndarray, split: Split) -> Answers:
@@ -58,8 +69,12 @@ def figures(answers: Answers, classes: tuple[str, ...], seed: int) -> dict:
 
     A slice is the images of one value of a field. ValueError without images.
     """
-    confusion = confusion_matrix(answers.labels, answers.logits.argmax(axis=1), len(classes))
-    per_class = zip(confusion.sum(axis=1), recalls(confusion), precisions(confusion), f1_scores(confusion), strict=True)
+    confusion = task_of(answers.labels).confusions(answers.labels, answers.logits)
+    if confusion.ndim == 2:
+        columns = confusion.sum(axis=1), recalls(confusion), precisions(confusion), f1_scores(confusion)
+        per_class = list(zip(*columns, strict=True))
+    else:
+        per_class = [(of[1].sum(), recalls(of)[1], precisions(of)[1], f1_scores(of)[1]) for of in confusion]
     return {
         **_overall(answers, seed),
         "confusion": confusion.tolist(),
@@ -84,7 +99,10 @@ def _overall(answers: Answers, seed: int) -> dict:
     """The figures that are one number each."""
     return {
         "images": len(answers.labels),
-        **{name: _number(metric(answers.labels, answers.logits)) for name, metric in METRICS.items()},
+        **{
+            name: _number(metric(answers.labels, answers.logits))
+            for name, metric in task_of(answers.labels).metrics.items()
+        },
         "accuracy_interval": list(bootstrap_interval(answers.right, seed)),
     }
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from danas_jax.config import RetrainSettings
-from danas_jax.data.batches import training_batch
+from danas_jax.data.balance import epoch_order
+from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed
 from danas_jax.deploy.teacher import Teacher
 from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.supernet.distil import label_loss
 from danas_jax.supernet.guard import Diverged, failure, healthy
 from danas_jax.supernet.in_flight import go_on
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
@@ -54,7 +55,7 @@ def fit(
     steps_per_epoch = max(1, len(training) // settings.batch_size)
     optimiser = make_optimiser(settings, steps_per_epoch * settings.epochs)
     labels = jax.device_put(training.labels)
-    step_program = _step_program(logits_of, source, settings, optimiser, classes, teacher)
+    step_program = _step_program(logits_of, source, settings, optimiser, training.labels, classes, teacher)
     knowledge = teacher.variables if teacher else {}
     state: dict[str, Any] = {
         **initial_weights(optimiser, start, averaged=True),
@@ -64,10 +65,11 @@ def fit(
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
     state = checkpoints.restore(state) or state
+    balanced = training.labels if settings.sampling == "balanced" else None
 
     @lru_cache(maxsize=2)
     def order(view: int) -> np.ndarray:
-        return np.random.default_rng([seed, 5, view]).permutation(len(training))
+        return epoch_order(len(training), balanced, seed, 5, view)
 
     def rows_of(step: int) -> np.ndarray:
         epoch, i = divmod(step, steps_per_epoch)
@@ -78,13 +80,13 @@ def fit(
     health = healthy()
     for epoch in range(int(state["epoch"]), settings.epochs):
         started = time.monotonic()
-        view = first_view + epoch
         weights = {name: state[name] for name in ("params", "average", "optimiser")}
         losses = []
         for i in range(steps_per_epoch):
             go_on()
             step = epoch * steps_per_epoch + i
             raw, places = feed.batch(step)
+            view = view_number(settings, first_view + epoch, i, steps_per_epoch)
             health, weights, loss = step_program(
                 health, weights, raw, labels, seed, rows_of(step), places, view, step, knowledge
             )
@@ -121,14 +123,15 @@ def fit(
     return jax.device_get(state["best"]), rows
 
 
-def _step_program(logits_of, source, settings, optimiser, classes, teacher) -> Callable:
+def _step_program(logits_of, source, settings, optimiser, all_labels, classes, teacher) -> Callable:
     """jitted (health, weights, raw, labels, seed, rows [B], places [B], view, step, the teacher's variables or {}).
 
     Returns (health, weights after the step, loss).
     """
+    class_weights = class_weights_of(all_labels, classes, settings)
 
     def loss_of(params, views, targets):
-        return optax.softmax_cross_entropy(logits_of(params, views), targets).mean()
+        return label_loss(logits_of(params, views), targets)
 
     @jax.jit
     def program(health, weights, raw, labels, seed, rows, places, view, step, knowledge):
@@ -136,12 +139,12 @@ def _step_program(logits_of, source, settings, optimiser, classes, teacher) -> C
             def codes_of(keys, raw):
                 return source.training(keys, raw, settings)
 
-            return training_batch(raw, labels, seed, rows, places, view, codes_of, classes, settings)
+            return training_batch(raw, labels, seed, rows, places, view, codes_of, classes, settings, class_weights)
 
         params = weights["params"]
         codes, targets = batch(source)
         if teacher:  # the same keys: it sees the same crops, colours and mixtures
-            answers = teacher.probabilities(knowledge, batch(teacher.source)[0])
+            answers = teacher.probabilities(knowledge, batch(teacher.source)[0], all_labels.ndim == 2)
             targets = (1 - settings.distillation) * targets + settings.distillation * answers
         loss, grads = jax.value_and_grad(loss_of)(params, source.read(codes), targets)
         health, weights = updated_weights(optimiser, settings.ema_decay, health, weights, [loss], [grads], step)

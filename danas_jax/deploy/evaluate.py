@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ from danas_jax.deploy.own_pictures import OwnPictures, notes, own_pictures
 from danas_jax.deploy.predict import MANIFEST_NAME, load_export, model_path
 from danas_jax.deploy.tflite_writer import read_metadata
 from danas_jax.errors import UserError
-from danas_jax.views.area import deployed_view
+from danas_jax.views.image import ImageData
+from danas_jax.views.resize import deployed_view, known_view, view_of
 
 IMAGES_AT_ONCE = 256  # decoded at a time
 
@@ -48,6 +49,13 @@ class Subject:
     native_px: int  # side of the square that pictures are squashed to first
     normalisation: Normalisation | None
     operating_point: dict | None
+    resize: str = "area"
+    bit_depth: int = 8  # of the codes
+
+    @property
+    def data(self) -> ImageData:
+        """What the network sees."""
+        return ImageData(self.model.resolution_px, self.colour, self.resize, self.bit_depth)
 
 
 def read_subject(name: str, given: Given) -> Subject:
@@ -56,6 +64,8 @@ def read_subject(name: str, given: Given) -> Subject:
     where = f"model {path}"
     if (path.parent / MANIFEST_NAME).exists():
         tflite, known = load_export(path)
+        if known.get("multi_label"):
+            raise UserError(f"{path}: data.multi_label: danas evaluate knows pictures of one class only")
         model, known_by = parse_classifier(tflite, where), "its manifest"
     else:
         model = parse_classifier(read_file(path), where)
@@ -73,7 +83,7 @@ def read_subject(name: str, given: Given) -> Subject:
         return Subject(
             path, model, known_by, tuple(known["classes"]), data["colour"],
             data.get("native_resolution_px") or model.resolution_px, None,
-            operating_point.from_manifest(known, where),
+            operating_point.from_manifest(known, where), *view_of(data)[2:],
         )  # fmt: skip
     if given.classes and len(given.classes) != model.classes:
         raise UserError(f"--classes: {len(given.classes)} names, {where} has {model.classes} outputs")
@@ -99,6 +109,7 @@ def _stored(model: Classifier) -> dict | None:
         return None
     known = isinstance(classes, list) and len(classes) == model.classes and all(isinstance(c, str) for c in classes)
     suits = (side, channels) == (model.resolution_px, model.channels) and isinstance(native, int) and native >= side
+    suits = suits and known_view(data)
     return {"data": data, "classes": classes} if known and suits else None
 
 
@@ -153,7 +164,7 @@ def evaluate(
         if bad:
             named = ", ".join(f"{key} ({reason})" for key, reason in list(bad.items())[:5])
             raise UserError(f"{root}: {len(bad)} images cannot be read, mend or remove them: {named}")
-        views = deployed_view(images, subject.model.resolution_px, subject.colour)
+        views = deployed_view(images, *view_of(asdict(subject.data)))
         codes.append(subject.model.codes(interpreter, views, subject.normalisation))
         if progress:
             progress(start + len(keys), len(found.keys))

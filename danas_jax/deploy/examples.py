@@ -13,6 +13,7 @@ from danas_jax.data.sources.npz import read_windows
 from danas_jax.errors import UserError
 from danas_jax.views.base import NetworkInput
 from danas_jax.views.image import ImageData, ImageView
+from danas_jax.views.resize import view_of
 
 EXTENSIONS = {"image": decode.EXTENSIONS, "audio": sound.EXTENSIONS, "series": (".npz",)}
 
@@ -20,8 +21,9 @@ EXTENSIONS = {"image": decode.EXTENSIONS, "audio": sound.EXTENSIONS, "series": (
 def network_input(data: Mapping) -> NetworkInput:
     """What the network of a manifest's `data` reads; KeyError, TypeError, ValueError, UserError where it is damaged."""
     if "view" not in data:
-        seen = ImageData(data["resolution_px"], data["colour"])
-        return NetworkInput(ImageView((seen.resolution_px,), (seen.colour,)), seen)
+        seen = ImageData(*view_of(data))
+        view = ImageView((seen.resolution_px,), (seen.colour,), (seen.resize,), (seen.bit_depth,))
+        return NetworkInput(view, seen)
     view = load_view(data["view"])
     return NetworkInput(view, view.data(**{axis.name: data[axis.name] for axis in view.axes}))
 

@@ -61,6 +61,7 @@ def export(
     manifest = {
         "id": name,
         "classes": list(classes),
+        "multi_label": validation.labels.ndim == 2,
         "data": view,
         "input": {"dtype": "int8", **asdict(model.input), "shape": [1, *model.input_shape]},
         "output": {"dtype": "int8", **asdict(model.output), "shape": [1, len(classes)]},
@@ -75,7 +76,7 @@ def export(
     run.write_json(folder / FILES["manifest"], manifest)
     return {
         "measured": measured,
-        "int8_validation": float(answers.right.mean()),
+        "int8_validation": chosen.accuracy,
         "verified_images": proof["images"],
         "quantisation": quantisation,
     }

@@ -14,11 +14,12 @@ import jax
 import numpy as np
 
 from danas_jax import run
+from danas_jax.baselines import baseline_layers
 from danas_jax.config import Config, Limits
 from danas_jax.data.dataset import Split
 from danas_jax.data.rows import as_rows
 from danas_jax.deploy import operating_point
-from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, write_answers
+from danas_jax.deploy.answers import KINDS, Answers, answers_path, figures, read_answers, real_valued, write_answers
 from danas_jax.deploy.export import FILES, export, test_answers
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.deploy.teacher import Teacher
@@ -29,6 +30,7 @@ from danas_jax.hardware.flash import flash_bytes
 from danas_jax.hardware.input_pipeline import on_board
 from danas_jax.layers import LayerSpec
 from danas_jax.metrics import paired_bootstrap
+from danas_jax.search import archive
 from danas_jax.search.archive import Candidate
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.elastic import subnet_params
@@ -48,6 +50,24 @@ class Finalist:
     genes: np.ndarray | None
     budget: Limits | None
     candidate: Candidate | None
+
+
+def found(run_dir: Path, config: Config, num_classes: int) -> list[Finalist]:
+    """The systems that the run's search chose (each once per budget that chose it) and the baselines."""
+    space, result = config.space, []
+    for budget in archive.load(run_dir / "search" / "pareto.json", space).budgets:
+        for name in budget.finalists:
+            candidate = budget.candidate(name)
+            genes = np.array(candidate.genes)
+            layers = space.layers(genes, num_classes)
+            result.append(
+                Finalist(name, name, "candidate", layers, space.input(genes), genes, budget.budget, candidate)
+            )
+    for baseline in config.baselines:
+        layers = baseline_layers(baseline, space.view, num_classes)
+        source = NetworkInput(space.view, baseline.data)
+        result.append(Finalist(baseline.name, baseline.name, "baseline", layers, source, None, None, None))
+    return result
 
 
 def each_once(finalists: list[Finalist]) -> list[Finalist]:
@@ -133,11 +153,12 @@ def _check_flash(finalist: Finalist, file_bytes: int) -> None:
 
 
 def test_once(run_dir: Path, finalist: Finalist, test: Split) -> Answers:
-    """The exported file's answers to the test images; read once and remembered."""
+    """The exported file's answers to the test images, real-valued; read once and remembered."""
     saved = answers_path(run_dir / "export" / finalist.name, "int8_test")
     if not saved.exists():
         write_answers(saved, test_answers(run_dir / "export" / finalist.name, finalist.source, test))
-    return read_answers(saved)
+    output = run.read_json(saved.parents[1] / FILES["manifest"])["output"]
+    return real_valued(read_answers(saved), output)
 
 
 def summary_entry(
@@ -189,8 +210,7 @@ def figures_of(folder: Path, seed: int) -> dict:
         }
     for kind, answers in kept.items():
         if kind.startswith("int8"):
-            logits = (answers.logits.astype(np.float64) - output["zero_point"]) * output["scale"]
-            kept[kind] = dataclasses.replace(answers, logits=logits)
+            kept[kind] = real_valued(answers, output)
     return {
         "figures": {kind: figures(answers, classes, seed) for kind, answers in kept.items()},
         "operating_point": point,
@@ -219,7 +239,7 @@ def _predicted(finalist: Finalist, latency_tables: lut.Tables) -> dict:
     """The costs on the budget's board, and what its latency rests on."""
     board = finalist.budget.board if finalist.budget else ""
     shares = latency_shares(finalist.layers, board, latency_tables)
-    return {**cost(finalist.layers, board, latency_tables), "latency_shares": shares}
+    return {**cost(finalist.layers, board, latency_tables, finalist.source), "latency_shares": shares}
 
 
 def _seed(seed: int, name: str) -> int:

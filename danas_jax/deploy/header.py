@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from danas_jax.deploy.verify import operators
+from danas_jax.views.resize import step_of, view_of
 
 RESOLVER_CALLS = {
     "CONV_2D": "AddConv2D",
@@ -44,7 +45,7 @@ TEMPLATE = """\
 #define DANAS_MODEL_HEIGHT {height}
 #define DANAS_MODEL_CHANNELS {channels}
 #define DANAS_MODEL_CLASSES {classes}
-{view}#define DANAS_MODEL_INPUT(code) ((int8_t)((int)(code) - 128))
+{view}#define DANAS_MODEL_INPUT(code) ((int8_t)({code} - 128))
 #define DANAS_MODEL_OUTPUT_SCALE {output_scale}f
 #define DANAS_MODEL_OUTPUT_ZERO_POINT ({output_zero_point})
 
@@ -64,6 +65,7 @@ DANAS_MODEL_ALIGN static const unsigned char danas_model[DANAS_MODEL_LENGTH] = {
 
 PICTURES = """\
 #define DANAS_MODEL_RESIZE {resize_text}
+#define DANAS_MODEL_BILINEAR {bilinear} /* 0: area */
 #define DANAS_MODEL_GREY(r, g, b) ((77 * (r) + 150 * (g) + 29 * (b) + 128) >> 8) /* for 1 channel */
 """
 
@@ -75,6 +77,13 @@ static inline int danas_model_class(const int8_t *logits) {
     if (logits[i] > logits[best]) best = i;
   }
   return best;
+}
+"""
+
+EACH_LOGIT = """\
+/* whether the int8 logits say that class k is there: any number of classes may be */
+static inline int danas_model_has_class(const int8_t *logits, int k) {
+  return logits[k] > DANAS_MODEL_OUTPUT_ZERO_POINT;
 }
 """
 
@@ -95,7 +104,9 @@ static inline int danas_model_class(const int8_t *logits) {{
 
 
 def _decision(manifest: dict) -> str:
-    """C code that names the class."""
+    """C code that names the class, or says of each whether it is there."""
+    if manifest.get("multi_label"):
+        return EACH_LOGIT
     point = manifest.get("operating_point")
     if not point:
         return HIGHEST_LOGIT
@@ -113,9 +124,17 @@ def _view(data: dict, shape: list[int]) -> tuple[str, str]:
     if "view" in data:  # its front end has a header of its own
         return f"the {data['view']['kind']} view, {data['text']}", ""
     _, height, width, channels = shape
+    _, _, resize, bit_depth = view_of(data)
     grey = ", grey = DANAS_MODEL_GREY(r, g, b)" if channels == 1 else ", channels R, G, B"
-    resize = data["resize"]
-    return f"resize to {width} x {height} ({resize}){grey}", PICTURES.format(resize_text=_c_string(resize))
+    depth = f", {bit_depth} bit" if bit_depth < 8 else ""
+    macros = PICTURES.format(resize_text=_c_string(resize), bilinear=int(resize == "bilinear"))
+    return f"resize to {width} x {height} ({resize}){grey}{depth}", macros
+
+
+def _code(data: dict) -> str:
+    """C expression of what the network reads of a code: views.resize.coarser."""
+    step = 1 if "view" in data else step_of(view_of(data)[3])
+    return f"((int)(code) & {256 - step}) + {step // 2}" if step > 1 else "(int)(code)"
 
 
 def _c_string(text: str) -> str:
@@ -143,6 +162,7 @@ def c_header(tflite: bytes, manifest: dict) -> str:
         classes=len(manifest["classes"]),
         before=before.replace("*/", "* /"),
         view=view,
+        code=_code(data),
         arena=manifest["memory"]["predicted"]["arena_device_bytes"],
         operator_count=len(used),
         calls=" ".join(f"(resolver).{RESOLVER_CALLS[name]}();" for name in used),

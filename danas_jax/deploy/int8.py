@@ -18,6 +18,7 @@ from danas_jax.deploy.quantise import Folded, QuantisedModel, Ranges, float_forw
 from danas_jax.deploy.ranges import METHODS, activation_ranges
 from danas_jax.layers import LayerSpec
 from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.task import task_of
 from danas_jax.views.base import NetworkInput
 
 QAT = "qat"
@@ -45,13 +46,13 @@ class Judge:
     @property
     def float_accuracy(self) -> float:
         """Of the float network."""
-        return float((self.float_logits.argmax(-1) == self.labels).mean())
+        return float(task_of(self.labels).right(self.labels, self.float_logits).mean())
 
     def attempt(self, name: str, model: QuantisedModel) -> Attempt:
         """`model` judged by its integers."""
         codes = integer_forward(model, self.images)
         logits = (codes.astype(np.float32) - model.output.zero_point) * np.float32(model.output.scale)
-        right = codes.argmax(-1) == self.labels
+        right = task_of(self.labels).right(self.labels, logits)
         return Attempt(name, model, codes, float(right.mean()), float(np.square(logits - self.float_logits).mean()))
 
 

@@ -100,7 +100,7 @@ class Predictor:
         self._model = parse_classifier(tflite, f"model {path}")
         self._interpreter = self._model.start()
         self._data, self._point = manifest["data"], manifest.get("operating_point")
-        self.classes = tuple(manifest["classes"])
+        self.classes, self._multi_label = tuple(manifest["classes"]), bool(manifest.get("multi_label"))
         self.source = network_input(self._data)
 
     @property
@@ -119,12 +119,20 @@ class Predictor:
         return {name: self.view(raw) for name, raw in raw_examples(file, self.source, self._data).items()}
 
     def __call__(self, views: np.ndarray) -> list[dict]:
-        """{"label", "scores": {class: probability}} of each of uint8 views [N, h, w, c].
+        """{"label", "scores": {class: probability}} of each of uint8 views [N, h, w, c]; {"labels", "scores"} of many.
 
         With an operating point the scores are of the logits shifted by its threshold: the label's is always highest.
         """
         codes = operating_point.shifted(self._model.codes(self._interpreter, views), self.classes, self._point)
         logits = (codes - self._model.output.zero_point) * self._model.output.scale
+        if self._multi_label:  # a probability each, and whichever is likelier than not is there
+            return [
+                {
+                    "labels": [name for name, logit in zip(self.classes, row, strict=True) if logit > 0],
+                    "scores": dict(zip(self.classes, (1 / (1 + np.exp(-row))).tolist(), strict=True)),
+                }
+                for row in logits
+            ]
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = powers / powers.sum(axis=1, keepdims=True)
         return [
@@ -134,7 +142,7 @@ class Predictor:
 
 
 def predict_files(model: str | Path, files: str | Path) -> list[dict]:
-    """Per example {"file", "label", "scores": {class: probability}} from an exported int8 model, run by TFLM.
+    """Per example {"file", "label" or "labels", "scores": {class: probability}} from an exported int8 model, run by TFLM.
 
     `model`: a .tflite file beside its manifest.json, or a run directory (its best finalist); `files`: a file or a
     folder of pictures, wav files or .npz arrays, as the model reads. UserError for anything missing, unreadable or

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from danas_jax.classification import METRICS, Metric
+from danas_jax.classification import Metric
 from danas_jax.config import RetrainSettings
 from danas_jax.data.batches import RETRAIN_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split
@@ -19,6 +19,7 @@ from danas_jax.layers import LayerSpec
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
+from danas_jax.task import task_of
 from danas_jax.views.base import NetworkInput
 
 
@@ -90,6 +91,7 @@ def _validator(layers, source, settings, training, validation, seed, metric) -> 
         stats = calibrate(params, calibrating)
         logits = np.asarray(predict(params, stats, codes)).reshape(-1, layers[-1].out_shape[2])
         logits = logits[: len(validation)]  # the rest is padding
-        return stats, METRICS["accuracy"](validation.labels, logits), METRICS[metric](validation.labels, logits)
+        metrics = task_of(validation.labels).metrics
+        return stats, metrics["accuracy"](validation.labels, logits), metrics[metric](validation.labels, logits)
 
     return validate

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from danas_jax.classification import METRICS, Metric
+from danas_jax.classification import Metric
 from danas_jax.data.batches import INT8_SLICE, calibration_rows
 from danas_jax.data.dataset import Split
 from danas_jax.deploy.fold import fold_batch_norm
@@ -19,6 +19,7 @@ from danas_jax.space import SearchSpace
 from danas_jax.supernet.elastic import slice_variables, subnet_params
 from danas_jax.supernet.evaluate import Answers
 from danas_jax.supernet.in_flight import in_flight
+from danas_jax.task import task_of
 from danas_jax.views.base import NetworkInput
 
 IMAGES = 512  # of the search slice that are simulated, at 1 to 2 ms of a core each (docs/design.md)
@@ -43,7 +44,7 @@ def int8_evaluator(
     images.
     """
     rows = simulated_rows(search.labels, seed)
-    judge = METRICS[metric]
+    judge = task_of(search.labels).metrics[metric]
 
     @cache
     def views(source: NetworkInput) -> tuple[np.ndarray, np.ndarray]:
@@ -74,5 +75,5 @@ def int8_evaluator(
 
 def simulated_rows(labels: np.ndarray, seed: int) -> np.ndarray:
     """Which images of the search slice are simulated, ascending int64; all where a class would not be among them."""
-    rows = calibration_rows(seed, INT8_SLICE, len(labels), IMAGES)
-    return rows if len(np.unique(labels[rows])) == len(np.unique(labels)) else np.arange(len(labels))
+    rows, seen = calibration_rows(seed, INT8_SLICE, len(labels), IMAGES), task_of(labels).classes_seen
+    return rows if seen(labels[rows]) == seen(labels) else np.arange(len(labels))

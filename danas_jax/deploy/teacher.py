@@ -13,6 +13,7 @@ from danas_jax.data.dataset import Split
 from danas_jax.layers import LayerSpec
 from danas_jax.space import SearchSpace
 from danas_jax.supernet import elastic
+from danas_jax.supernet.distil import outcomes
 from danas_jax.supernet.evaluate import calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.views.base import NetworkInput
@@ -26,9 +27,13 @@ class Teacher:
     source: NetworkInput
     variables: dict
 
-    def probabilities(self, variables: dict, views: jax.Array) -> jax.Array:
-        """Of the classes, [B, K], for views [B, h, w, C] float32 in 0..255; `variables` are its own; traced."""
-        return jax.nn.softmax(jnp.asarray(Network(self.layers).apply(variables, normalise_pixels(views))))
+    def probabilities(self, variables: dict, views: jax.Array, multi_label: bool = False) -> jax.Array:
+        """Of the classes, [B, K] (`multi_label`: of having each or not, [B, K, 2]); traced.
+
+        Views are [B, h, w, C] float32 in 0..255, `variables` are its own.
+        """
+        logits = jnp.asarray(Network(self.layers).apply(variables, normalise_pixels(views)))
+        return jax.nn.softmax(outcomes(logits, multi_label))
 
 
 def largest_subnet(

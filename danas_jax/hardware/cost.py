@@ -12,6 +12,7 @@ from danas_jax.errors import UserError
 from danas_jax.hardware import boards, flash, graph, input_pipeline, latency, lut, population, tflm
 from danas_jax.layers import LayerSpec
 from danas_jax.space import SearchSpace
+from danas_jax.views.base import NetworkInput
 
 COST_KEYS = (
     "macs",
@@ -23,6 +24,8 @@ COST_KEYS = (
     "flash_bytes",
     "input_px",
     "input_channels",
+    "front_end_bytes",
+    "front_end_cycles",
     "latency_ms",
 )
 # Limits field -> the costs that it bounds. A network has to fit the board by the derived figure and this host by the
@@ -38,12 +41,15 @@ NAMES = {"sram_bytes": "SRAM", "flash_bytes": "flash", "macs": "MACs", "latency_
 
 
 def cost(
-    layers: Sequence[LayerSpec], board_name: str = "", latency_tables: lut.Tables = lut.NO_TABLES
+    layers: Sequence[LayerSpec],
+    board_name: str = "",
+    latency_tables: lut.Tables = lut.NO_TABLES,
+    source: NetworkInput | None = None,
 ) -> dict[str, int | float]:
     """Every figure of one network, keys as in docs/design.md: bytes, MACs and milliseconds (on `board_name`).
 
-    Raises UserError for an unknown board, its table of other operators, or a network that cannot be (see
-    `graph.from_layers`).
+    What makes its input (but of pictures, where the camera decides) is costed where `source` is given. Raises UserError
+    for an unknown board, its table of other operators, or a network that cannot be (see `graph.from_layers`).
     """
     net = graph.from_layers(layers)
     macs, (device, host) = graph.total_macs(net), tflm.arenas(net)
@@ -58,6 +64,8 @@ def cost(
         "flash_bytes": flash.flash_bytes(net.file_bytes),
         "input_px": layers[0].in_shape[0],
         "input_channels": layers[0].in_shape[2],
+        "front_end_bytes": source.view.pipeline_bytes(source.data) if source else 0,
+        "front_end_cycles": source.view.pipeline_cycles(source.data) if source else 0,
         "latency_ms": lut.predict(table, net).total_ms if table else latency.latency_ms(macs, board_name),
     }
 
@@ -81,8 +89,8 @@ def space_costs(
 ) -> dict[str, np.ndarray]:
     """Costs of genes [N, G]: one array [N] per key of COST_KEYS, int64 but for latency_ms (float64).
 
-    Equal to `cost(space.layers(g, num_classes), board_name, latency_tables)` for each row, a table's latency to
-    rounding. Each arena is planned, once: it is kept in memory. Raises UserError as `population.costs` does.
+    Equal to `cost(space.layers(g, num_classes), board_name, latency_tables, space.input(g))` for each row, a table's
+    latency to rounding. Each arena is planned, once: it is kept in memory. Raises UserError as `population.costs` does.
     """
     genes = np.atleast_2d(genes)
     costs = population.costs(space, genes, num_classes, board_name, latency_tables)
@@ -107,7 +115,7 @@ def needed(costs: Mapping[str, np.ndarray | float], limits: Limits) -> dict[str,
     """
     found = {k: np.max([np.asarray(costs[key], np.float64) for key in keys], axis=0) for k, keys in BOUNDS.items()}
     if limits.count_input_pipeline:
-        beside = input_pipeline.counted(limits, costs["input_px"], costs["input_channels"])
+        beside = input_pipeline.beside(limits, costs)
         found["sram_bytes"], found["latency_ms"] = found["sram_bytes"] + beside[0], found["latency_ms"] + beside[1]
     energy_mj = boards.energy_mj(limits.board, found["latency_ms"])
     if energy_mj is not None:

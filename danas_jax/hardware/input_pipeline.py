@@ -1,10 +1,12 @@
 """What it costs to turn a camera's frame into the network's input on the board: bytes and milliseconds.
 
-Counted where `limits.count_input_pipeline` says that the camera hangs on the board. Images only: audio has no figures
-yet.
+Counted where `limits.count_input_pipeline` says that the camera (or microphone, or sensor) hangs on the board. What
+follows is of pictures; sound and series are independent of the camera, their views say what they take (views/).
 
-The arithmetic is that of the deployed view (views/area.py): area resize from S to R px with C channels, then grey where
-a colour frame meets a mono network, then pixel - 128 into the input tensor (which is in the arena already). Streamed:
+The arithmetic is that of the deployed view (views/resize.py): area resize from S to R px with C channels, then grey
+where a colour frame meets a mono network, then pixel - 128 into the input tensor (which is in the arena already). A
+bilinear resize is counted as area's, which is never less: it needs as many sums, and of min(S, 2 R) rows 2 R taps,
+where T >= 2 R. Bit depth comes after resize and grey, which read 8 bits, so it saves no byte of the frame. Streamed:
 
 * Memory: the frame, S S C bytes (8 bits a channel, as the accuracy was measured; a frame in RGB565 would be a third
   smaller), and one row of int32 sums, 4 R C bytes: an input row ends one output row and begins the next at most.
@@ -18,6 +20,7 @@ a colour frame meets a mono network, then pixel - 128 into the input tensor (whi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -94,12 +97,20 @@ def counted(limits: Limits, resolution_px: ArrayLike, channels: ArrayLike) -> tu
     return need_bytes, pipeline_ms(resolution_px, channels, *camera, limits.board)
 
 
+def beside(limits: Limits, costs: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(bytes [...], milliseconds float64 [...]) that `limits` count beside networks of these `costs`."""
+    cycles = np.asarray(costs.get("front_end_cycles", 0))
+    if not limits.count_input_pipeline or not cycles.any():
+        return counted(limits, costs["input_px"], costs["input_channels"])
+    return np.asarray(costs["front_end_bytes"]), cycles * (1000 / board(limits.board or REFERENCE).clock_hz)
+
+
 def on_board(costs: Mapping[str, int | float], limits: Limits) -> dict[str, int | float | None]:
     """What the board of `limits` adds to the costs of one network: the counted input pipeline, the energy of both.
 
     energy_mj is None where the board's power is not known.
     """
-    need_bytes, need_ms = counted(limits, costs["input_px"], costs["input_channels"])
+    need_bytes, need_ms = beside(limits, costs)
     return {
         "input_pipeline_bytes": int(need_bytes),
         "input_pipeline_ms": float(need_ms),

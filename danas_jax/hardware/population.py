@@ -25,6 +25,7 @@ from danas_jax.space import Block, SearchSpace, Stage
 
 SUMS = ("macs", "params", "file_bytes", "tail_device_bytes", "tail_host_bytes")
 MAXIMA = ("peak_sram_bytes", "head_bound_bytes")
+INPUTS = ("input_px", "input_channels", "front_end_bytes", "front_end_cycles")  # figures of the data configuration
 LATER = len(SUMS)  # the row between the two: what `_later` counts
 CHUNK = 4096  # networks at a time: their figures stay in a core's cache
 FIGURES = len(SUMS) + 1 + len(MAXIMA)
@@ -267,23 +268,23 @@ def costs(
             done = list(pool.map(chunk, starts))
     found = {name: np.concatenate([one[name] for one in done]) for name in done[0]}
     latency_ms = found.pop("latency_ms")
-    height, channels = _inputs(space)[:, *genes[:, list(space.data_axes)].T.astype(np.intp)]
+    inputs = _inputs(space)[:, *genes[:, list(space.data_axes)].T.astype(np.intp)]
     return {
         **found,
         "flash_bytes": flash.flash_bytes(found["file_bytes"]),
-        "input_px": height,
-        "input_channels": channels,
+        **dict(zip(INPUTS, inputs, strict=True)),
         "latency_ms": latency_ms,
     }
 
 
 @cache
 def _inputs(space: SearchSpace) -> np.ndarray:
-    """Height and channels of the input of every data configuration, int64 [2, values of each data axis ...]."""
+    """INPUTS of every data configuration, int64 [4, values of each data axis ...]."""
     names = [axis.name for axis in space.view.axes]
-    found = np.empty((2, *(len(axis.values) for axis in space.view.axes)), np.int64)
+    found = np.empty((len(INPUTS), *(len(axis.values) for axis in space.view.axes)), np.int64)
     for genes in np.ndindex(found.shape[1:]):
         chosen = {name: axis.values[i] for name, axis, i in zip(names, space.view.axes, genes, strict=True)}
-        height, _, channels = space.view.shape(space.view.data(**chosen))
-        found[:, *genes] = height, channels
+        data = space.view.data(**chosen)
+        height, _, channels = space.view.shape(data)
+        found[:, *genes] = height, channels, space.view.pipeline_bytes(data), space.view.pipeline_cycles(data)
     return found

@@ -54,6 +54,8 @@ def check_command(arguments: list[str]) -> None:
     # Absurdly many unreadable files are a finding here, nothing to stop at.
     settings = dataclasses.replace(flags.data, path=flags.path, max_unreadable_fraction=1.0)
     check_data(settings)
+    if settings.multi_label:
+        raise UserError("data.multi_label = True: danas data check knows examples of one class only")
     if flags.json:
         print(json.dumps(check(settings, flags), indent=2))
         return

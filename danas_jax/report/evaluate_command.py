@@ -80,7 +80,7 @@ def _text(subject: Subject, data: str, found: dict) -> list[str]:
         codes = "uint8 pixels" if model.input.dtype == "uint8" else "int8 = pixel - 128"
     classes = ", ".join(found["classes"]) + ("" if subject.classes else " (the folders' names, sorted: is that right?)")
     lines = [
-        f"{subject.path}: {model.resolution_px} px {subject.colour}, {codes}; by {subject.known_by}",
+        f"{subject.path}: {subject.data.text}, {codes}; by {subject.known_by}",
         f"classes: {classes}",
         f"pictures: {data}{', ' + found['split'] if found['split'] else ''}",
         *(f"note: {note}" for note in found["notes"]),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.report.table import share
-
-OTHERS = tuple(name for name in METRIC_NAMES if name != "accuracy")
-COLUMNS = ("images", "accuracy [95 %]", *(METRIC_NAMES[name] for name in OTHERS))
 
 
 class TextTable(NamedTuple):
@@ -21,7 +20,16 @@ class TextTable(NamedTuple):
 
 
 def _overall(figures: dict[str, Any]) -> tuple[str, ...]:
-    return f"{figures['images']:,}", with_interval(figures), *(share(figures[name]) for name in OTHERS)
+    return f"{figures['images']:,}", with_interval(figures), *(share(figures[name]) for name in _others(figures))
+
+
+def _others(figures: dict[str, Any]) -> list[str]:
+    """The figures that there are beside accuracy: other ones of one class than of any number."""
+    return [name for name in METRIC_NAMES if name in figures and name != "accuracy"]
+
+
+def _columns(figures: dict[str, Any]) -> tuple[str, ...]:
+    return "images", "accuracy [95 %]", *(METRIC_NAMES[name] for name in _others(figures))
 
 
 def with_interval(figures: dict[str, Any]) -> str:
@@ -32,14 +40,14 @@ def with_interval(figures: dict[str, Any]) -> str:
 
 def overall_table(figures: dict[str, dict[str, Any]]) -> TextTable:
     """A row for each named set of figures."""
-    return TextTable("", ("", *COLUMNS), [(name, *_overall(found)) for name, found in figures.items()])
+    columns = _columns(next(iter(figures.values())))
+    return TextTable("", ("", *columns), [(name, *_overall(found)) for name, found in figures.items()])
 
 
 def tables(figures: dict[str, Any]) -> list[TextTable]:
     """Per class, the confusion matrix, and for each field of the slices one."""
     per_class = figures["per_class"]
     names = [found["class"] for found in per_class]
-    counts = [[f"{count:,}" for count in row] for row in figures["confusion"]]
     result = [
         TextTable(
             "Per class",
@@ -49,16 +57,24 @@ def tables(figures: dict[str, Any]) -> list[TextTable]:
                 for found in per_class
             ],
         ),
-        TextTable(
-            "Confusion matrix: a row is what the images show, a column what the network says",
-            ("", *names),
-            [(name, *row) for name, row in zip(names, counts, strict=True)],
-        ),
+        _confusion_table(names, np.array(figures["confusion"])),
     ]
     for field, values in figures["slices"].items():
         rows = [(value or "(none)", *_overall(found)) for value, found in values.items()]
-        result.append(TextTable(f"By {field}", (field, *COLUMNS), rows))
+        result.append(TextTable(f"By {field}", (field, *_columns(figures)), rows))
     return result
+
+
+def _confusion_table(names: list[str], confusion: np.ndarray) -> TextTable:
+    """Of classes that exclude each other [classes, classes], or a row of counts for each class [classes, 2, 2]."""
+    if confusion.ndim == 2:
+        title = "Confusion matrix: a row is what the images show, a column what the network says"
+        columns, counts = ("", *names), confusion
+    else:
+        title, columns = "Decisions on each class", ("class", "rightly not", "falsely said", "missed", "rightly said")
+        counts = confusion.reshape(len(names), 4)
+    rows = [(name, *(f"{count:,}" for count in row)) for name, row in zip(names, counts.tolist(), strict=True)]
+    return TextTable(title, columns, rows)
 
 
 def point_text(point: dict[str, Any], where: str) -> str:

@@ -59,7 +59,8 @@ def budget_text(budget: dict[str, Any] | None) -> str:
         parts.append(f"{budget['energy_mj']:g} mJ")
     if budget.get("count_input_pipeline"):
         grey = "grey or colour" if budget["camera_grey"] else "colour"
-        parts.append(f"input pipeline from {budget['camera_px']} px {grey} counted")
+        camera = f" from {budget['camera_px']} px {grey}" if budget["camera_px"] else ""
+        parts.append(f"input pipeline{camera} counted")
     return ", ".join(parts) or "no limits"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax.classification import METRICS, Metric
+from danas_jax.classification import METRIC_NAMES, Metric
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.search.tiers import TIERS
@@ -157,7 +157,11 @@ def from_json(data: dict, space: SearchSpace | None = None, name: str = "pareto.
     version = data.get("schema_version")
     _need(version == SCHEMA_VERSION, f"{name}: schema_version = {version!r}", f"{SCHEMA_VERSION}")
     _keys(data, ("schema_version", "space", "objectives", "metric", "tiers", "budgets"), name)
-    _need(data["metric"] in tuple(METRICS), f"{name}: metric = {data['metric']!r}", f"one of {', '.join(METRICS)}")
+    _need(
+        data["metric"] in tuple(METRIC_NAMES),
+        f"{name}: metric = {data['metric']!r}",
+        f"one of {', '.join(METRIC_NAMES)}",
+    )
     _keys(data["tiers"], tuple(TIERS), f"{name}: tiers")
     for tier, keys in TIERS.items():
         figures = data["tiers"][tier]

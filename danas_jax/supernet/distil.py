@@ -14,8 +14,18 @@ _RATIO_LIMIT = 5.0  # of the importance ratio at alpha = -1, as in Wang et al.'s
 
 
 def label_loss(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """Mean cross-entropy of logits [B, K] with targets [B, K], labels or probabilities."""
-    return optax.softmax_cross_entropy(logits, targets).mean()
+    """Mean cross-entropy of logits [B, K] with targets [B, K], labels or probabilities, or [B, K, 2] (`outcomes`)."""
+    return optax.softmax_cross_entropy(outcomes(logits, targets.ndim > logits.ndim), targets).mean()
+
+
+def outcomes(logits: jax.Array, multi_label: bool) -> jax.Array:
+    """Logits of what excludes each other: the classes [B, K] as they are, or having each of them or not [B, K, 2]."""
+    return jnp.stack([logits, jnp.zeros_like(logits)], axis=-1) if multi_label else logits
+
+
+def share_right(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Share of right decisions: the highest of logits [B, K], or with labels [B, K] each of them above 0."""
+    return jnp.mean((logits > 0) == (labels > 0) if labels.ndim == 2 else logits.argmax(-1) == labels)
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,9 @@ class Distillation:
         """What the loss takes, from the teacher's logits and the smoothed labels [B, K].
 
         The cross-entropy is linear in its targets, so soft labels are blended here: [B, K]. The divergence is not: it
-        gets both, as [2, B, K].
+        gets both, as [2, B, K]. Of labels of any number of classes all have one more axis, see `outcomes`.
         """
-        soft = jax.nn.softmax(teacher_logits)
+        soft = jax.nn.softmax(outcomes(teacher_logits, labels.ndim > teacher_logits.ndim))
         if self.kind == "alpha":
             return jnp.stack([soft, labels])
         return soft if not self.label_weight else self.label_weight * labels + (1 - self.label_weight) * soft
@@ -43,7 +53,8 @@ class Distillation:
         """The mean loss of a smaller subnet's logits [B, K]."""
         if self.kind == "soft_labels":
             return label_loss(logits, targets)
-        loss = adaptive_alpha_divergence(logits, targets[0]).mean()
+        alike = outcomes(logits, targets[0].ndim > logits.ndim)
+        loss = adaptive_alpha_divergence(alike, targets[0]).mean()
         if self.label_weight:
             loss = self.label_weight * label_loss(logits, targets[1]) + (1 - self.label_weight) * loss
         return loss

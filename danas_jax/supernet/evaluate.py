@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from danas_jax.classification import METRICS, Metric
+from danas_jax.classification import Metric
 from danas_jax.data.dataset import Split
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
@@ -26,6 +26,7 @@ from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.network import Network, normalise_pixels
+from danas_jax.task import task_of
 from danas_jax.views.base import NetworkInput
 
 BATCH = 64  # images per evaluation batch
@@ -53,12 +54,12 @@ def pool_statistics(run_batch: Callable[[jax.Array], dict], batches: jax.Array) 
 
 
 def batches(images: np.ndarray, labels: np.ndarray, size: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
-    """[N, ...] -> [K, size, ...] and labels [K, size], the last batch filled up with label -1 (never right)."""
+    """[N, ...] -> [K, size, ...] and labels [K, size, ...], the last batch filled up with label -1 (never right)."""
     count = -(-len(images) // size)
     pad = count * size - len(images)
     images = np.concatenate([images, np.repeat(images[:1], pad, axis=0)])
-    labels = np.concatenate([labels, np.full(pad, -1, labels.dtype)])
-    return images.reshape(count, size, *images.shape[1:]), labels.reshape(count, size)
+    labels = np.concatenate([labels, np.full((pad, *labels.shape[1:]), -1).astype(labels.dtype)])
+    return images.reshape(count, size, *images.shape[1:]), labels.reshape(count, size, *labels.shape[1:])
 
 
 def calibration_batches(images: np.ndarray, count: int, size: int = BATCH) -> np.ndarray:
@@ -201,7 +202,7 @@ def scored(
     Raises UserError where a part's labels tell no ROC-AUC.
     """
     for name, part in parts.items():
-        if metric == "auc" and len(np.unique(part.labels)) < 2:
+        if metric == "auc" and not task_of(part.labels).tells_auc(part.labels):
             raise UserError(
                 f"search.metric = {metric!r}: the {len(part)} images that it is measured on ({name} search slice) are "
                 "of one class; give more images, or accuracy"
@@ -210,7 +211,7 @@ def scored(
     def evaluate(genes: np.ndarray, name: str) -> np.ndarray:
         found = np.empty(len(genes))
         for done, answer in enumerate(answers(genes, name), 1):
-            found[answer.row] = METRICS[metric](parts[name].labels, answer.logits)
+            found[answer.row] = task_of(parts[name].labels).metrics[metric](parts[name].labels, answer.logits)
             progress(done, len(genes))
         return found
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from danas_jax.data.batches import label_targets
 from danas_jax.data.dataset import Split
 from danas_jax.layers import LayerSpec
 from danas_jax.space import Bounds, SearchSpace
@@ -79,7 +80,7 @@ def slope_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: i
         x = normalise_pixels(space.view.blended(codes.astype(jnp.float32), traced))
         part = elastic.slice_variables(layers, params)
         logits = jnp.asarray(network.apply({"params": part}, x, mixed_masks(space, shares, layers), train=True))
-        return label_loss(logits, jax.nn.one_hot(labels, num_classes))
+        return label_loss(logits, label_targets(labels, num_classes))
 
     return jax.jit(jax.value_and_grad(loss_of))
 

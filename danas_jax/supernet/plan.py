@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from danas_jax.config import TrainSettings, elastic_kinds, kind_of
+from danas_jax.data.balance import epoch_order
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.elastic import Envelope
@@ -41,6 +42,7 @@ class Plan:
     bounds: Bounds
     images: int
     seed: int
+    labels: np.ndarray | None = None  # of the images, int32 [images]; rows of a balanced sampling depend on them
 
     @property
     def steps_per_epoch(self) -> int:
@@ -55,7 +57,8 @@ class Plan:
     def rows(self, step: int) -> np.ndarray:
         """The step's images, int64 [B]."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.images)
+        classes = self.labels if self.settings.sampling == "balanced" else None
+        order = epoch_order(self.images, classes, self.seed, 1, epoch)
         size = self.settings.batch_size
         return np.resize(order[within * size : (within + 1) * size], size)
 

@@ -19,14 +19,14 @@ import numpy as np
 import optax
 
 from danas_jax.config import TrainSettings
-from danas_jax.data.batches import training_batch
+from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed, Resident
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.devices import Devices, batch_devices
-from danas_jax.supernet.distil import Distillation, label_loss
+from danas_jax.supernet.distil import Distillation, label_loss, share_right
 from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
@@ -85,7 +85,7 @@ def train(
     seconds; `programs` are the gradient programs used, and so compiled (or loaded), so far.
     Raises Diverged, at the latest then, when a loss, a gradient or the weights are no longer numbers.
     """
-    plan = Plan(space, settings, bounds, len(split), seed)
+    plan = Plan(space, settings, bounds, len(split), seed, split.labels)
     devices = batch_devices(settings.batch_size)
     largest = shape_envelope(space, bounds[1], plan.largest_shape(bounds[1]))
     params, _ = init_variables(elastic.envelope_layers(space, largest, num_classes), seed)
@@ -96,7 +96,7 @@ def train(
     weights = devices.replicate({name: state[name] for name in weights})
     labels = devices.replicate(jax.device_put(split.labels))
     feed = Feed(split.raw, plan.rows, plan.steps, resident, lambda raw: devices.replicate(jax.device_put(raw)))
-    batch = batch_program(space, settings, num_classes, devices)
+    batch = batch_program(space, settings, split.labels, num_classes, devices)
     update = update_program(settings, optimiser, devices)
     distillation = Distillation(settings.distillation, settings.label_weight)
     # Soft labels need no loss of their own, so the random subnets run the largest's program.
@@ -109,20 +109,21 @@ def train(
     recent = deque([(started, first)], maxlen=_RECENT_LOGS)
     for step in range(first, plan.steps):
         raw, places = feed.batch(step)
-        rows, epoch = plan.rows(step), step // plan.steps_per_epoch
+        rows, (epoch, within) = plan.rows(step), divmod(step, plan.steps_per_epoch)
+        view = view_number(settings, epoch, within, plan.steps_per_epoch)
         views, losses, grads = {}, [], []
         targets, hits = jnp.zeros(()), jnp.zeros(())
         for i, (genes, envelope) in enumerate(plan.passes(step)):
             shape = envelope[: len(space.shape_axes)]
             if shape not in views:
-                views[shape], hard = batch(raw, labels, seed, rows, places, epoch, shape)
+                views[shape], hard = batch(raw, labels, seed, rows, places, view, shape)
                 targets = hard if i == 0 else targets
             pass_loss = student_loss if i else label_loss
             program = gradient_program(space, envelope, num_classes, pass_loss, settings.compute_dtype)
             programs.add(program)
             loss, logits, grad = program(weights["params"], views[shape], targets, jnp.asarray(genes, jnp.int32))
             if i == 0:
-                hits = jnp.mean(logits.argmax(-1) == labels[rows])
+                hits = share_right(logits, labels[rows])
                 targets = distillation.targets(logits, targets)
             losses.append(loss)
             grads.append(grad)
@@ -155,15 +156,19 @@ def train(
     return jax.device_get(weights["average" if settings.ema_decay else "params"])
 
 
-def batch_program(space: SearchSpace, settings: TrainSettings, num_classes: int, devices: Devices) -> Callable:
+def batch_program(
+    space: SearchSpace, settings: TrainSettings, all_labels: np.ndarray, num_classes: int, devices: Devices
+) -> Callable:
     """jitted (raw, labels, seed, rows [B], places [B], view, shape genes) -> views and targets, on all devices."""
+    weights = class_weights_of(all_labels, num_classes, settings)
 
     @partial(jax.jit, static_argnames="shape")
     def batch(raw, labels, seed, rows, places, view, shape):
         def codes_of(keys, raw):
             return space.view.training(keys, raw, space.costliest_data(shape), settings)
 
-        return devices.split(training_batch(raw, labels, seed, rows, places, view, codes_of, num_classes, settings))
+        found = training_batch(raw, labels, seed, rows, places, view, codes_of, num_classes, settings, weights)
+        return devices.split(found)
 
     return batch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 from danas_jax.views.base import DataConfig, View
@@ -23,12 +23,20 @@ def kinds() -> dict[str, type[View]]:
     return found
 
 
-def data_config(values: Mapping[str, float | str]) -> DataConfig | None:
-    """The data configuration with exactly these fields; None where no view has one."""
+def config_of(names: Collection[str]) -> type[DataConfig] | None:
+    """The data configuration with these fields, but for some that have a default; None where no view has one."""
     for view in kinds().values():
-        if {field.name for field in dataclasses.fields(view.config)} == set(values):  # ty: ignore[invalid-argument-type]
-            return view.config(**values)
+        fields = dataclasses.fields(view.config)  # ty: ignore[invalid-argument-type]
+        required = {field.name for field in fields if field.default is dataclasses.MISSING}
+        if required <= set(names) <= {field.name for field in fields}:
+            return view.config
     return None
+
+
+def data_config(values: Mapping[str, float | str]) -> DataConfig | None:
+    """The data configuration with these values, defaults where there are none; None where no view has one."""
+    found = config_of(values)
+    return found(**values) if found else None
 
 
 def data_text(values: Mapping[str, float | str]) -> str:

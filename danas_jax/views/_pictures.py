@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
+from danas_jax.views.resize import step_of
+
 _ASPECT = 4 / 3  # crops are at most this much wider than high, or higher than wide
 _SATURATION = 1  # what is folded into a key for the draws that only some recipes make
 
@@ -16,6 +18,12 @@ def grey(pixels: jax.Array) -> jax.Array:
     return jnp.floor((whole @ jnp.array([77.0, 150.0, 29.0]) + 128.0) / 256.0)[..., None]
 
 
+def coarser(codes: jax.Array, bit_depth: int) -> jax.Array:
+    """Float codes -> `views.resize.coarser` of them, rounded first; 8 bits change nothing."""
+    step = step_of(bit_depth)
+    return jnp.floor(jnp.round(codes) / step) * step + step // 2 if step > 1 else codes
+
+
 def training_views(
     keys: jax.Array,
     images: jax.Array,
@@ -23,10 +31,12 @@ def training_views(
     crop_area_min: float,
     jitter: float,
     saturation_jitter: float = 0.0,
+    resize: str = "area",
 ) -> jax.Array:
     """Augmented views of images [B, S, S, 3] uint8 -> float32 [B, R, R, 3] in 0..255.
 
-    The same keys at another resolution show the same crop in the same light.
+    The same keys at another resolution show the same crop in the same light. Bilinear needs no view of its own: without
+    the filter against aliasing, what crops area-like is the deployed rule at every scale.
     """
 
     def one(key: jax.Array, image: jax.Array) -> jax.Array:
@@ -37,8 +47,9 @@ def training_views(
         sides = jnp.minimum(jnp.sqrt(area) * jnp.stack([jnp.sqrt(aspect), 1 / jnp.sqrt(aspect)]), 1.0) * size
         corner = random.uniform(place_key, (2,)) * (size - sides)
         scale = resolution_px / sides
+        shape, antialias = (resolution_px, resolution_px, 3), resize == "area"
         view = jax.image.scale_and_translate(
-            image.astype(jnp.float32), (resolution_px, resolution_px, 3), (0, 1), scale, -corner * scale, "linear"
+            image.astype(jnp.float32), shape, (0, 1), scale, -corner * scale, "linear", antialias
         )
         view = jnp.where(random.bernoulli(flip_key), view[:, ::-1], view)
         contrast, brightness = 1 + jitter * random.uniform(tone_key, (2,), minval=-1.0, maxval=1.0)

@@ -34,6 +34,9 @@ from danas_jax.views.mel import FrontEnd
 if TYPE_CHECKING:
     import jax
 
+# For a multiply-accumulate, measured on an emulated Cortex-M4 (gcc 12.2): 15 at the native 16 kHz, where only the FFT
+# and what follows it run; 8.5 at 8 kHz and 7.4 at 4 kHz, where most is the tight loop of the decimation.
+INSTRUCTIONS, DECIMATING_INSTRUCTIONS = 15, 8
 MIN_BINS, MAX_BINS = 4, 128
 MIN_FRAMES = 4
 _FIELDS = {  # axis -> field of the view with its values
@@ -257,6 +260,11 @@ class AudioView(View):
         frame = front.window + 4 * butterflies + 7 * bins + (1 + (front.mfccs or 1)) * front.mel_bins
         decimate = self.samples(data) // front.factor * len(low_pass(front.factor))
         return decimate + self.shape(data)[0] * frame
+
+    def pipeline_cycles(self, data: AudioData) -> int:
+        """An ESTIMATE: instructions of the C code on an emulated Cortex-M4, each a cycle or more on a board."""
+        each = INSTRUCTIONS if self.front_end(data).factor == 1 else DECIMATING_INSTRUCTIONS
+        return round(each * self.pipeline_operations(data))
 
 
 @lru_cache(maxsize=256)

@@ -132,6 +132,14 @@ class View(ABC):
     def stem_kernel(self, kernel: Any, data: Any) -> Any:
         """A supernet stem's kernel [k_h, k_w, `channels`, out] -> the deployed one's [k_h, k_w, c, out]."""
 
+    def pipeline_bytes(self, data: Any) -> int:
+        """RAM on the board beside the tensor arena that makes one input [B]; 0 where that depends on a camera."""
+        return 0
+
+    def pipeline_cycles(self, data: Any) -> int:
+        """Cycles on the board that make one input, an estimate; 0 where that depends on a camera."""
+        return 0
+
     def manifest(self, data: Any, raw_shape: tuple[int, ...]) -> dict:
         """What firmware and `danas predict` must know, JSON-ready: the values of the axes, and the view.
 
@@ -144,6 +152,11 @@ class View(ABC):
             "raw_shape": list(raw_shape),
             "normalisation": "(code - 128) / 128",
         }
+
+    @property
+    def meaning(self) -> dict:
+        """What a space's fingerprint reads: every field."""
+        return dataclasses.asdict(self)  # ty: ignore[invalid-argument-type]
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -193,8 +206,13 @@ class NetworkInput:
 
     @property
     def values(self) -> dict[str, float | str]:
-        """The values of the axes, by name."""
-        return {axis.name: getattr(self.data, axis.name) for axis in self.view.axes}
+        """The values of the axes, by name, and of what is no axis of this view where it is not the default."""
+        found = {axis.name: getattr(self.data, axis.name) for axis in self.view.axes}
+        for field in dataclasses.fields(self.data):  # ty: ignore[invalid-argument-type]
+            value = getattr(self.data, field.name)
+            if value != field.default:
+                found.setdefault(field.name, value)
+        return found
 
     def codes(self, raw: Any) -> np.ndarray:
         """Raw examples, an array or Rows [N, ...] -> uint8 [N, h, w, channels of the view], in pieces."""

@@ -1,15 +1,15 @@
-"""Pictures: the data configuration is a resolution and whether the network sees colour."""
+"""Pictures: the data configuration is a resolution, how it is reached, whether there is colour, and bits a code."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from danas_jax.errors import UserError
-from danas_jax.views import area
+from danas_jax.views import resize as rule
 from danas_jax.views.base import Augmentation, Axis, DataConfig, Shape, View, check_ascending
 
 if TYPE_CHECKING:
@@ -25,19 +25,29 @@ class ImageData(DataConfig):
 
     resolution_px: int
     colour: str
+    resize: str = "area"
+    bit_depth: int = 8
 
     @property
     def text(self) -> str:
-        """`48 px mono`."""
-        return f"{self.resolution_px} px {self.colour}"
+        """`48 px mono`, `48 px mono, bilinear, 4 bit`."""
+        parts = [f"{self.resolution_px} px {self.colour}"]
+        parts += [self.resize] if self.resize != "area" else []
+        parts += [f"{self.bit_depth} bit"] if self.bit_depth != 8 else []
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class ImageView(View):
-    """Square pictures by area resize, in colour or grey; raw: uint8 [N, S, S, 3] with S at least the resolution."""
+    """Square pictures, in colour or grey; raw: uint8 [N, S, S, 3] with S at least the resolution.
+
+    Resize and bit depth are axes where there is more than their default: a space without them keeps its genes.
+    """
 
     resolutions_px: tuple[int, ...]  # input sizes, ascending [px]
     colours: tuple[str, ...] = COLOURS  # input colours: mono, rgb or both
+    resizes: tuple[str, ...] = ("area",)  # bilinear, area or both
+    bit_depths: tuple[int, ...] = (8,)  # bits a code that the network may see, ascending
 
     kind: ClassVar[str] = "image"
     config: ClassVar[type[DataConfig]] = ImageData
@@ -46,16 +56,31 @@ class ImageView(View):
         check_ascending("resolutions_px", self.resolutions_px, 8, 1024)
         if not self.colours or list(self.colours) != [c for c in COLOURS if c in self.colours]:
             raise UserError(f"space.colours = {self.colours}: give a selection of {COLOURS}, in that order")
+        if not self.resizes or list(self.resizes) != [m for m in rule.METHODS if m in self.resizes]:
+            raise UserError(f"space.resizes = {self.resizes}: give a selection of {rule.METHODS}, in that order")
+        check_ascending("bit_depths", self.bit_depths, 1, 8)
 
     @property
     def shape_axes(self) -> tuple[Axis, ...]:
-        """Resolution."""
-        return (Axis("resolution_px", self.resolutions_px),)
+        """Resolution, and the resize where it is not always area."""
+        resizes = (Axis("resize", self.resizes),) if self.resizes != ("area",) else ()
+        return (Axis("resolution_px", self.resolutions_px), *resizes)
 
     @property
     def traced_axes(self) -> tuple[Axis, ...]:
-        """Colour: a supernet reads grey as three equal channels."""
-        return (Axis("colour", self.colours),)
+        """Colour (a supernet reads grey as three equal channels), and the bit depth where it is not always 8."""
+        bit_depths = (Axis("bit_depth", self.bit_depths),) if self.bit_depths != (8,) else ()
+        return (Axis("colour", self.colours), *bit_depths)
+
+    @property
+    def meaning(self) -> dict:
+        """Fields that an earlier danas did not have count where they are not the default."""
+        later = {"resizes": ("area",), "bit_depths": (8,)}
+        return {name: value for name, value in super().meaning.items() if value != later.get(name)}
+
+    def only(self, data: ImageData) -> Self:
+        """As every view's; the axes that the data brings along are there, too."""
+        return replace(super().only(data), resizes=(data.resize,), bit_depths=(data.bit_depth,))
 
     @property
     def channels(self) -> int:
@@ -68,34 +93,41 @@ class ImageView(View):
 
     def codes(self, raw: np.ndarray, data: ImageData) -> np.ndarray:
         """uint8 [N, S, S, 3] -> uint8 [N, R, R, 3]."""
-        return area.resize_area(raw, data.resolution_px)
+        return rule.resized(raw, data.resolution_px, data.resize)
 
     def selected(self, codes: np.ndarray, data: ImageData) -> np.ndarray:
-        """Grey where the configuration is mono."""
-        return area.grey(codes) if data.colour == "mono" else codes
+        """Grey where the configuration is mono, in its bit depth."""
+        return rule.coarser(rule.grey(codes) if data.colour == "mono" else codes, data.bit_depth)
 
     def training(self, keys: jax.Array, raw: jax.Array, data: ImageData, settings: Augmentation) -> jax.Array:
         """Random resized crops [B, R, R, 3], flipped and jittered."""
         from danas_jax.views import _pictures
 
         return _pictures.training_views(
-            keys, raw, data.resolution_px, settings.crop_area_min, settings.colour_jitter, settings.saturation_jitter
-        )
+            keys, raw, data.resolution_px, settings.crop_area_min, settings.colour_jitter, settings.saturation_jitter,
+            data.resize,
+        )  # fmt: skip
 
     def blended(self, codes: jax.Array, shares: Mapping[str, jax.Array]) -> jax.Array:
-        """Colours mixed with their grey, by the share of mono."""
-        if "mono" not in self.colours:
-            return codes
+        """Colours mixed with their grey, by the share of mono; each in every bit depth, by its share."""
         from danas_jax.views import _pictures
 
+        def deep(codes: jax.Array) -> jax.Array:
+            if self.bit_depths == (8,):
+                return codes
+            depths = zip(shares["bit_depth"], self.bit_depths, strict=True)
+            return sum((share * _pictures.coarser(codes, bits) for share, bits in depths), 0.0 * codes)
+
+        if "mono" not in self.colours:
+            return deep(codes)
         greyness = shares["colour"][self.colours.index("mono")]
-        return greyness * _pictures.grey(codes) + (1 - greyness) * codes
+        return greyness * deep(_pictures.grey(codes)) + (1 - greyness) * deep(codes)
 
     def read(self, codes: jax.Array, data: ImageData) -> jax.Array:
-        """Grey where the configuration is mono."""
+        """Grey where the configuration is mono, in its bit depth."""
         from danas_jax.views import _pictures
 
-        return _pictures.grey(codes) if data.colour == "mono" else codes
+        return _pictures.coarser(_pictures.grey(codes) if data.colour == "mono" else codes, data.bit_depth)
 
     def manifest(self, data: ImageData, raw_shape: tuple[int, ...]) -> dict:
         """Of pictures everything is a number or a formula."""
@@ -104,7 +136,8 @@ class ImageView(View):
             "colour": data.colour,
             "channels": CHANNELS[data.colour],
             "native_resolution_px": int(raw_shape[0]),
-            "resize": "area",
+            "resize": data.resize,
+            "bit_depth": data.bit_depth,
             "normalisation": "(pixel - 128) / 128",
             "grey": "(77 R + 150 G + 29 B + 128) >> 8",
         }

@@ -33,6 +33,7 @@ from danas_jax.views.base import Augmentation, Axis, DataConfig, Shape, View
 if TYPE_CHECKING:
     import jax
 
+CYCLES_PER_OPERATION = 6
 SHIFT = 24  # of the fixed-point multipliers
 MIN_ROWS = 4  # of an input [rows]
 _MAX_FACTOR = 65535  # so that a block's sum fits int32
@@ -275,3 +276,7 @@ class SeriesView(View):
         """Operations on the board for the codes of one window, as the module derives them."""
         rows, _, channels = self.shape(data)
         return rows * channels * (self.factor(data) + 4)
+
+    def pipeline_cycles(self, data: SeriesData) -> int:
+        """An ESTIMATE, as for pictures: not measured on a board."""
+        return CYCLES_PER_OPERATION * self.pipeline_operations(data)

@@ -127,7 +127,8 @@ def _imbalance(train: dict[str, int]) -> list[str]:
         return []
     return [
         f"class {largest!r} is {ratio:.1f} times as large as {smallest!r} in train: "
-        "search.metric balanced_accuracy, f1 or auc says more than accuracy"
+        "search.metric balanced_accuracy, f1 or auc says more than accuracy, and train.class_weights balanced (and "
+        "retrain's) lets each class count the same"
     ]
 
 

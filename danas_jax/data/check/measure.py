@@ -14,7 +14,7 @@ from PIL import Image
 from danas_jax.data import sound
 from danas_jax.data.sources.base import Progress, Source, read_items
 from danas_jax.errors import Unreadable
-from danas_jax.views.area import grey
+from danas_jax.views.resize import grey
 
 SPLITS = ("train", "validation", "test")
 SIDE_PX = 144  # pictures are read at: divisible by the sides below

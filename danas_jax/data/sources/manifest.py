@@ -1,4 +1,7 @@
-"""A CSV file that lists files: columns `file` (relative to it), `label`, optionally `split`, and what else is known."""
+"""A CSV file that lists files: columns `file` (relative to it), `label`, optionally `split`, and what else is known.
+
+With data.multi_label a label is any number of classes, `a;b`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
     files = Files(path.parent, reader(settings, native_px))
     noun = files.reader.noun
     keys, labels, split_of = _keys(table, settings, where), _labels(table, settings, where), _splits(table, where)
-    class_names = tuple(sorted(set(labels)))
+    sets = [_classes(label) if settings.multi_label else {label} for label in labels]
+    class_names = tuple(sorted(set[str]().union(*sets)))
+    if not class_names:
+        raise UserError(f"{where}: no file has a class")
     probed = probe(files, keys)
     report_unreadable(probed.bad, len(keys), settings, noun, warnings)
     warnings += probed.warnings
@@ -43,9 +49,12 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         return table.column(field, f"data.group_field = {field!r}")
 
     number = {name: i for i, name in enumerate(class_names)}
+    has = np.zeros((len(sets), len(class_names)), np.uint8)
+    for row, names in zip(has, sets, strict=True):
+        row[[number[name] for name in names]] = 1
     everything = Items(
         keys,
-        np.array([number[label] for label in labels], np.int32),
+        has if settings.multi_label else has.argmax(axis=1).astype(np.int32),
         file_groups(settings, keys, column, noun, warnings),
         slices,
     )
@@ -88,9 +97,14 @@ def _keys(table: Table, settings: DataSettings, where: str) -> tuple[str, ...]:
 def _labels(table: Table, settings: DataSettings, where: str) -> list[str]:
     column = settings.label_field or "label"
     labels = table.column(column, where)
-    if "" in labels:
+    if "" in labels and not settings.multi_label:
         raise UserError(f"{where}: line {table.lines[labels.index('')]}: {column} is empty")
     return labels
+
+
+def _classes(label: str) -> set[str]:
+    """The classes of `a;b`; none of an empty cell."""
+    return {name.strip() for name in label.split(";") if name.strip()}
 
 
 def _splits(table: Table, where: str) -> list[str]:

@@ -1,4 +1,5 @@
-"""Arrays in .npz files: `x` [N, ...] and `y` [N]; train.npz, and validation.npz and test.npz where they are there.
+"""Arrays in .npz files: `x` [N, ...] and `y` [N] (data.multi_label: 0 and 1, [N, classes]); train.npz, and
+ validation.npz and test.npz where they are there.
 
 Series are int16 [N, T, C] (or [N, T]), which times `scale` (a number, or one per channel) gives the unit; every file is
 brought to the scale of train. Floats become int16 with a scale per channel, so that the largest of train fills half of
@@ -36,7 +37,7 @@ class Arrays:
 
     path: Path
     x: np.ndarray  # [N, ...]
-    labels: np.ndarray  # int64 [N]
+    labels: np.ndarray  # int64 [N], or 0 and 1 [N, classes]
     scale: np.ndarray | None  # float64, a number or [C]
     classes: tuple[str, ...]  # () = not named
     columns: dict[str, np.ndarray]  # group and slice fields, str [N]
@@ -54,7 +55,15 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
             raise UserError(f"{where}: examples of {train.path.name} are {shapes}")
         if arrays.classes and train.classes and arrays.classes != train.classes:
             raise UserError(f"{arrays.path}: {CLASSES} are not those of {train.path.name}")
-    most = 1 + max(int(arrays.labels.max()) for arrays in files.values())
+    if settings.multi_label:
+        columns = {arrays.labels.shape[1] for arrays in files.values()} | (
+            {len(train.classes)} if train.classes else set()
+        )
+        if len(columns) > 1:
+            raise UserError(f"{where}: {LABEL} and {CLASSES} tell different numbers of classes: {sorted(columns)}")
+        most = columns.pop()
+    else:
+        most = 1 + max(int(arrays.labels.max()) for arrays in files.values())
     class_names = train.classes or tuple(str(label) for label in range(most))
     if most > len(class_names):
         raise UserError(f"{where}: {LABEL} goes up to {most - 1}, but there are {len(class_names)} {CLASSES}")
@@ -64,7 +73,8 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         values = arrays.columns[settings.group_field] if settings.group_field else [""] * len(keys)
         slices = {field: arrays.columns[field] for field in settings.slice_fields}
         report_unknown(slices, noun, warnings)
-        given[split] = Items(keys, arrays.labels.astype(np.int32), grouped(keys, values), slices)
+        labels = arrays.labels.astype(np.uint8 if settings.multi_label else np.int32)
+        given[split] = Items(keys, labels, grouped(keys, values), slices)
     splits = completed(given, class_names, settings, seed, noun, warnings)
     scale: tuple[float, ...] = ()
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths.values()]
@@ -122,7 +132,10 @@ def _read(path: Path, settings: DataSettings) -> Arrays:
         raise UserError(f"{path}: cannot be read as .npz ({error})") from error
     x, y = found[inputs], found[labels]
     _check(x, f"{path}: {inputs}", settings.modality)
-    if y.dtype.kind not in "iu" or y.shape != x.shape[:1] or y.min() < 0:
+    if settings.multi_label:
+        if y.dtype.kind not in "iub" or y.ndim != 2 or len(y) != len(x) or not y.shape[1] or y.min() < 0 or y.max() > 1:
+            raise UserError(f"{path}: {labels} is {y.dtype} {y.shape}: give 0 and 1, [{len(x)}, classes]")
+    elif y.dtype.kind not in "iu" or y.shape != x.shape[:1] or y.min() < 0:
         raise UserError(f"{path}: {labels} is {y.dtype} {y.shape}: give whole numbers from 0 up, [{len(x)}]")
     for field in fields:
         if found[field].shape != x.shape[:1]:

@@ -10,7 +10,7 @@ from danas_jax.data.sources.base import Source, fingerprint_of
 from danas_jax.data.sources.readers import NOUNS
 from danas_jax.data.splits import Items
 from danas_jax.errors import UserError
-from danas_jax.views.area import resize_area
+from danas_jax.views.resize import resized
 
 _VERSION = 1  # raise it when scenes change: it is part of the fingerprint
 
@@ -36,7 +36,7 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
     def read(key: str) -> np.ndarray:
         drawn_as, _, number = key.split("/")
         picture, _ = synthetic.scene(seed, drawn_as, int(number), settings.detail_px, settings.colour_cue)
-        return resize_area(picture[None], native_px)[0]
+        return resized(picture[None], native_px)[0]
 
     recipe = _VERSION, seed, settings.detail_px, settings.colour_cue, *(len(items) for items in splits.values())
     return Source(

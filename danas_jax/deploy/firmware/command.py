@@ -101,6 +101,8 @@ def _emulate(finalists: list[Exported], config: Config, cpu: str) -> None:
 
 def firmware(config: Config, run_dir: Path, flags: FirmwareFlags) -> None:
     """Write the projects, then run the emulator. UserError, before anything is written, where a board is too small."""
+    if config.data.multi_label:
+        raise UserError("data.multi_label = True: the projects' main loop names one class; use model.h of the export")
     boards.remember(config.boards)
     if flags.cpu:
         emulator.require_tools()

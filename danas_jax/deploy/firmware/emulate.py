@@ -15,7 +15,7 @@ from danas_jax.deploy.firmware.project import project
 from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.deploy.verify import VerificationError, run_tflm
 from danas_jax.errors import UserError
-from danas_jax.views.area import deployed_view
+from danas_jax.views.resize import deployed_view, view_of
 
 IMAGES = 20
 ROOM_BYTES = 2**20  # of the emulated flash for network and code
@@ -26,7 +26,7 @@ def emulate(tflite: bytes, manifest: dict, model: QuantisedModel, images: np.nda
 
     Raises VerificationError when any logit differs from TFLM's, UserError for photographs too large to be built in.
     """
-    side, data = images.shape[1], manifest["data"]
+    side = images.shape[1]
     frame = Frame(side)
     images = images[: (emulator.FLASH_BYTES - ROOM_BYTES) // frame.bytes]
     if not len(images):
@@ -39,7 +39,7 @@ def emulate(tflite: bytes, manifest: dict, model: QuantisedModel, images: np.nda
         found, sizes = emulator.answers(emulator.run(folder, cpu)), emulator.memory(folder)
         emulator.build(folder, cpu, bench=1)
         by_cells = emulator.bench_instructions(emulator.run(folder, cpu))
-    wanted = run_tflm(tflite, deployed_view(images, data["resolution_px"], data["colour"]))
+    wanted = run_tflm(tflite, deployed_view(images, *view_of(manifest["data"])))
     if found.logits.shape != wanted.shape or (found.logits != wanted).any():
         raise VerificationError(
             f"the emulated {cpu} and TFLM differ: logits {found.logits.tolist()} and {wanted.tolist()}"

@@ -1,4 +1,4 @@
-/* The arithmetic is derived in danas_jax/views/area.py: weights sum to 4096 per output pixel and axis; rows are rounded
+/* The arithmetic is derived in danas_jax/views/resize.py: weights sum to 4096 per output pixel and axis; rows are rounded
  * to 1/16 grey level, columns to whole ones; every sum stays below 2^24.
  */
 #include "preprocess.h"
@@ -10,14 +10,22 @@
 #error "DANAS_FRAME_CHANNELS: 3, or 1 for a network that reads 1 channel"
 #endif
 
-static danas_edge edge_start(int32_t source, int32_t target) {
+static danas_edge edge_start(int32_t begin, int32_t step, int32_t denominator) {
   danas_edge edge;
-  edge.at = 0;
-  edge.denominator = 2 * source;
-  edge.remainder = source; /* rounds half up */
-  edge.step = 2 * ONE * target / edge.denominator;
-  edge.step_remainder = 2 * ONE * target % edge.denominator;
+  edge.denominator = denominator;
+  edge.at = begin / denominator;
+  edge.remainder = begin % denominator;
+  edge.step = step / denominator;
+  edge.step_remainder = step % denominator;
   return edge;
+}
+
+static danas_edge axis_start(int32_t source, int32_t target) {
+#if DANAS_MODEL_BILINEAR
+  return edge_start(ONE * (source - target) + target, 2 * ONE * source, 2 * target);
+#else
+  return edge_start(source, 2 * ONE * target, 2 * source); /* rounds half up */
+#endif
 }
 
 static int32_t edge_next(danas_edge *edge) {
@@ -35,9 +43,10 @@ int danas_preprocess_begin(danas_preprocessor *state, int32_t width, int32_t hei
   if (width < DANAS_MODEL_WIDTH || height < DANAS_MODEL_HEIGHT || width > LARGEST_SIDE || height > LARGEST_SIDE) {
     return 0;
   }
-  state->rows = edge_start(height, DANAS_MODEL_HEIGHT);
-  state->columns = edge_start(width, DANAS_MODEL_WIDTH);
+  state->rows = axis_start(height, DANAS_MODEL_HEIGHT);
+  state->columns = axis_start(width, DANAS_MODEL_WIDTH);
   state->width = width;
+  state->height = height;
   state->row = 0;
   state->input = input;
   for (i = 0; i < DANAS_MODEL_WIDTH * DANAS_FRAME_CHANNELS; ++i) state->sums[i] = 0;
@@ -59,16 +68,68 @@ static void convert_row(danas_preprocessor *state, const uint8_t *row) {
   for (x = 0; x < DANAS_MODEL_WIDTH; ++x, row += DANAS_FRAME_CHANNELS) state->input = put_pixel(state->input, row);
 }
 
+/* What a source row adds to the output row that is being summed, and to the one after it if it ends that. */
+typedef struct {
+  int32_t above, below;
+  int ends;
+} row_share;
+
+/* One output column of a source row: `across` is 4096 times it, rounding included. */
+static void add_column(danas_preprocessor *state, int32_t *sums, const int32_t *across, const row_share *share) {
+  uint8_t pixel[DANAS_FRAME_CHANNELS];
+  int c;
+  for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) {
+    const int32_t value = across[c] >> 8;
+    sums[c] += share->above * value;
+    if (share->ends) {
+      pixel[c] = (uint8_t)((sums[c] + 32768) >> 16);
+      sums[c] = share->below * value;
+    }
+  }
+  if (share->ends) state->input = put_pixel(state->input, pixel);
+}
+
+#if DANAS_MODEL_BILINEAR
+
+static void resize_row(danas_preprocessor *state, const uint8_t *row) {
+  /* an output row reads two source rows, or one; those of the next begin with the second at the earliest */
+  const int32_t y = state->row++, first = state->rows.at / ONE, weight = state->rows.at % ONE;
+  row_share share;
+  danas_edge columns = state->columns;
+  int32_t x, across[DANAS_FRAME_CHANNELS], *sums = state->sums;
+  int c;
+  if (y < first) return;
+  share.above = y == first ? ONE - weight : weight;
+  share.below = 0;
+  share.ends = y > first || weight == 0;
+  if (share.ends) {
+    const int32_t next = edge_next(&state->rows);
+    if (next / ONE == y) share.below = ONE - next % ONE;
+  }
+  for (x = 0; x < DANAS_MODEL_WIDTH; ++x, sums += DANAS_FRAME_CHANNELS, edge_next(&columns)) {
+    const int32_t right = columns.at % ONE;
+    const uint8_t *pixel = row + DANAS_FRAME_CHANNELS * (columns.at / ONE);
+    for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) {
+      across[c] = 128 + (ONE - right) * pixel[c];
+      if (right) across[c] += right * pixel[DANAS_FRAME_CHANNELS + c];
+    }
+    add_column(state, sums, across, &share);
+  }
+}
+
+#else
+
 static void resize_row(danas_preprocessor *state, const uint8_t *row) {
   /* a source row ends one output row and begins the next at most, and so do columns */
   const int32_t top = state->rows.at, bottom = edge_next(&state->rows), end = ONE * (state->row + 1);
-  const int ends = bottom >= end;
-  const int32_t above = (ends ? end : bottom) - top, below = bottom - top - above;
+  row_share share;
   danas_edge columns = state->columns;
   int32_t left = 0, column_end = ONE, x, *sums = state->sums;
   int32_t across[DANAS_FRAME_CHANNELS];
-  uint8_t pixel[DANAS_FRAME_CHANNELS];
   int c;
+  share.ends = bottom >= end;
+  share.above = (share.ends ? end : bottom) - top;
+  share.below = bottom - top - share.above;
   for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) across[c] = 128;
   for (x = 0; x < state->width; ++x, row += DANAS_FRAME_CHANNELS) {
     const int32_t right = edge_next(&columns);
@@ -77,22 +138,17 @@ static void resize_row(danas_preprocessor *state, const uint8_t *row) {
     for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) across[c] += before * row[c];
     if (right < column_end) continue;
     column_end += ONE;
-    for (c = 0; c < DANAS_FRAME_CHANNELS; ++c, ++sums) {
-      const int32_t value = across[c] >> 8;
-      across[c] = 128 + after * row[c];
-      *sums += above * value;
-      if (ends) {
-        pixel[c] = (uint8_t)((*sums + 32768) >> 16);
-        *sums = below * value;
-      }
-    }
-    if (ends) state->input = put_pixel(state->input, pixel);
+    add_column(state, sums, across, &share);
+    sums += DANAS_FRAME_CHANNELS;
+    for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) across[c] = 128 + after * row[c];
   }
-  state->row += ends;
+  state->row += share.ends;
 }
 
+#endif
+
 void danas_preprocess_row(danas_preprocessor *state, const uint8_t *row) {
-  if (state->rows.step == ONE && state->columns.step == ONE) {
+  if (state->height == DANAS_MODEL_HEIGHT && state->width == DANAS_MODEL_WIDTH) {
     convert_row(state, row); /* a frame of the input's size */
   } else {
     resize_row(state, row);

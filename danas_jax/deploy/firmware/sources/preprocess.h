@@ -1,7 +1,7 @@
 /* A camera's frame to the network's input, in integers, bit for bit the view that the network was trained on.
  *
- * Area resize to DANAS_MODEL_WIDTH x DANAS_MODEL_HEIGHT, then grey where a colour frame meets a network of 1 channel,
- * then pixel - 128. Frames are 8 bits a channel, DANAS_FRAME_CHANNELS interleaved (3: R, G, B; 1: grey, only for a
+ * Resize to DANAS_MODEL_WIDTH x DANAS_MODEL_HEIGHT (area, or bilinear by DANAS_MODEL_BILINEAR), then grey where a colour
+ * frame meets a network of 1 channel, then the bits that it reads, then pixel - 128. Frames are 8 bits a channel, DANAS_FRAME_CHANNELS interleaved (3: R, G, B; 1: grey, only for a
  * network of 1 channel), and at least as large as the input: the resize only shrinks. Other shapes than squares are
  * squashed. Rows are taken one by one, so a camera that delivers rows needs no buffer for the frame.
  */
@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-/* Where source pixels end, in 1/4096 of an output pixel, rounded; kept as a running quotient: no division per pixel. */
+/* Area: where source pixels end, in 1/4096 of an output pixel. Bilinear: where output pixels have their centres, in 1/4096
+ * of a source pixel from the first one's. Rounded; kept as a running quotient: no division per pixel. */
 typedef struct {
   int32_t at, step;
   int32_t remainder, step_remainder, denominator;
@@ -24,7 +25,8 @@ typedef struct {
 
 typedef struct {
   danas_edge rows, columns; /* columns: as each row begins */
-  int32_t width, row;       /* of the frame; number of the output row that is being summed */
+  int32_t width, height;    /* of the frame */
+  int32_t row;              /* number of the output row that is being summed (area), of the next input row (bilinear) */
   int8_t *input;            /* where the next output row goes */
   int32_t sums[DANAS_MODEL_WIDTH * DANAS_FRAME_CHANNELS];
 } danas_preprocessor;
