@@ -15,6 +15,7 @@ from tyro.conf import FlagCreatePairsOff, Suppress, UseAppendAction, arg
 
 from danas_jax import config_io
 from danas_jax.config import Baseline, Board, Config, DataSettings, LatencyTable, Limits, native_resolution_px
+from danas_jax.data import cache
 from danas_jax.errors import UserError
 from danas_jax.hardware import run_tables
 from danas_jax.hardware.boards import board, limits_of, own_boards, remember
@@ -110,7 +111,8 @@ def _absolute_data(data: DataSettings) -> DataSettings:
     """`data` with absolute paths; of tfds a name stays a name where no such folder is there."""
     is_name = data.source == "tfds" and not os.path.isdir(os.path.expanduser(data.path))
     path = data.path if is_name else _absolute(data.path)
-    return dataclasses.replace(data, path=path, data_dir=_absolute(data.data_dir))
+    cache_dir = data.cache_dir if data.cache_dir == cache.NONE else _absolute(data.cache_dir)
+    return dataclasses.replace(data, path=path, data_dir=_absolute(data.data_dir), cache_dir=cache_dir)
 
 
 def _shallow(value: typing.Any) -> dict[str, typing.Any]:

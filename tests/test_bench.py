@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from danas_jax import cli, spaces
-from danas_jax.bench import command, host, work, workers
+from danas_jax.bench import command, host, pictures, work, workers
 from danas_jax.errors import UserError
 
 KEYS = {
@@ -54,7 +55,7 @@ def stand_ins(monkeypatch, tmp_path):
 @pytest.fixture
 def nothing_measured(monkeypatch):
     """Whatever gets past the checks fails at once."""
-    for name in ("_device", "_host", "_against_torch"):
+    for name in ("_device", "_host", "_data", "_against_torch"):
         monkeypatch.setattr(command, name, lambda *arguments: pytest.fail("it went on to measure"))
 
 
@@ -66,7 +67,7 @@ def refusal(capsys, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("supernets",), "did you mean supernet? there are supernet, evaluate, cost, search"),
+        (("supernets",), "did you mean supernet? there are supernet, evaluate, cost, search, data"),
         (("cost", "--space", "mobilenet"), "--space = 'mobilenet': give one of mobilenetv2_tiny, ofa_proxyless"),
         (("cost", "--space", "quickstart", "--width-multiplier", "0.5"), "the space quickstart has fixed widths"),
         (("cost", "--width-multiplier", "-1"), "--width-multiplier = -1.0: give a positive number"),
@@ -77,6 +78,7 @@ def refusal(capsys, *arguments):
         (("supernet", "--against", "keras"), "--against = 'keras': the only baseline is torch"),
         (("evaluate", "--against", "torch"), "danas bench supernet --against torch"),
         (("cost", "--bf16"), "--bf16: cost has no training step"),
+        (("cost", "--path", "photos"), "--path = 'photos': only danas bench data reads pictures"),
     ],
 )
 def test_bad_input_is_named(capsys, nothing_measured, arguments, expected):
@@ -89,6 +91,29 @@ def test_a_missing_torch_or_baseline_is_named(capsys, nothing_measured, monkeypa
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(command, "BASELINE", tmp_path / "torch_baseline.py")
     assert "run it in a checkout" in refusal(capsys, "supernet", "--against", "torch")
+
+
+def test_a_folder_without_pictures_is_named(capsys, tmp_path):
+    assert "no such folder" in refusal(capsys, "data", "--path", str(tmp_path / "nowhere"))
+    assert "no class folders in it" in refusal(capsys, "data", "--path", str(tmp_path))
+
+
+def test_data_is_measured_on_its_own_pictures_or_mine(tmp_path, monkeypatch):
+    """A few pictures, so what is asked is that the figures belong together, not how large they are."""
+    monkeypatch.setattr(command, "make_pictures", lambda root: pictures.make_pictures(root, 600))
+    monkeypatch.setattr(command, "TURNS", 1)
+    found = command.bench(["data", "--batch", "8", "--resolution-px", "32", "--json"])
+    assert found["settings"]["space"] == "quickstart"
+    assert found["pictures"] == 600  # one block holds them all, whatever split they are of
+    assert found["images_per_s"] == pytest.approx(8000 / found["step_ms"])
+    assert 0 < found["waiting_share"] < 1
+    for rate in ("decoded_per_s", "decode_cpu_ms", "check_gb_per_s", "fed_per_s", "view_ms"):
+        assert found[rate] > 0
+    pictures.make_pictures(tmp_path, 120)
+    made = sorted(tmp_path.rglob("*.jpg"))
+    assert len(made) == 120
+    with Image.open(made[0]) as image:
+        assert (image.size, image.format) == ((160, 160), "JPEG")
 
 
 def test_defaults_follow_the_space():

@@ -2,7 +2,9 @@
 
 import dataclasses
 import errno
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,12 +12,15 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from danas_jax.config import DataSettings
 from danas_jax.data import cache
+from danas_jax.data.dataset import open_data
 from danas_jax.data.rows import Rows
 from danas_jax.data.sources.base import Source
 from danas_jax.data.splits import Items
-from danas_jax.errors import Unreadable
+from danas_jax.errors import Unreadable, UserError
 
 SHAPE = (7, 5)
 KEYS = tuple(f"{i:03d}" for i in range(50))
@@ -78,6 +83,8 @@ def test_a_split_is_rows_in_its_own_order(tmp_path):
     raw, *_ = load(Counting(), tmp_path, keys)
     np.testing.assert_array_equal(raw[np.array([2, 0])], [example("017"), example("031")])
     np.testing.assert_array_equal(raw[1:], [example("002"), example("017")])
+    np.testing.assert_array_equal(raw[:, 3], [example("031")[3], example("002")[3], example("017")[3]])
+    np.testing.assert_array_equal(raw[1, 3:, 2], example("002")[3:, 2])
     np.testing.assert_array_equal(np.asarray(raw), [example(key) for key in keys])
 
 
@@ -112,13 +119,19 @@ def test_a_missing_or_cut_file_is_made_again(tmp_path, name):
     np.testing.assert_array_equal(raw[19:21], [example("019"), example("021")])
 
 
-def test_unreadable_examples_are_remembered(tmp_path):
-    load(Counting({"005", "049"}), tmp_path)
-    read = Counting()
+def test_unreadable_examples_are_remembered_and_tried_again(tmp_path):
+    broken = {"005", "049"}
+    load(Counting(broken), tmp_path)
+    read = Counting(broken)
     raw, readable, bad, _ = load(read, tmp_path)
-    assert read.seen == []
+    assert sorted(read.seen) == sorted(broken)
     assert bad == {"005": "truncated", "049": "truncated"}
     assert len(raw) == readable.sum() == 48
+    for read, seen in ((Counting({"049"}), ["005", "049", *KEYS[:8]]), (Counting({"049"}), ["049"])):
+        raw, _, bad, _ = load(read, tmp_path)  # the first is back: its block is decoded once more
+        assert sorted(read.seen) == sorted(seen)
+        assert bad == {"049": "truncated"}
+        np.testing.assert_array_equal(np.asarray(raw), [example(key) for key in KEYS[:49]])
 
 
 @pytest.mark.parametrize("changes", [{"fingerprint": "other"}, {"decoding": "otherwise"}])
@@ -214,6 +227,57 @@ def test_without_a_place_to_write_examples_are_in_memory_and_it_is_said(tmp_path
     read = Counting()
     load(read, tmp_path)
     assert len(read.seen) == 50  # nothing half-written is believed
+
+
+def test_memory_that_is_too_small_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "free_memory_bytes", lambda: 3000)
+    with pytest.raises(UserError, match=r"50 windows take 3\.5e-06 GB of memory, 3e-06 are free: give data\.cache_dir"):
+        load(Counting(), "none")
+    load(Counting(), tmp_path)  # mapped: the memory need not hold them
+
+
+def test_a_cpu_reads_the_store_in_place(tmp_path):
+    import jax
+
+    raw, *_ = load(Counting(), tmp_path)
+    whole = np.asarray(raw)
+    assert not whole.flags.writeable
+    assert jax.device_put(whole).unsafe_buffer_pointer() == whole.ctypes.data
+
+
+def folder_store(root, place):
+    settings = DataSettings(source="folder", path=str(root), cache_dir=str(place))
+    return open_data(settings, 24, seed=1).load("validation", "retrain")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    root = tmp_path / "photos"
+    for split, name in itertools.product(("train", "validation", "test"), ("cat", "dog")):
+        (root / split / name).mkdir(parents=True)
+        for i in range(6):
+            noise = np.random.default_rng([i, len(split)]).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(root / split / name / f"{i}.png")
+    return root
+
+
+def test_a_file_replaced_by_one_of_its_size_and_date_is_decoded_again(photos, tmp_path):
+    place, changed = tmp_path / "store", photos / "validation" / "cat" / "3.png"
+    assert folder_store(photos, place).raw[:].any(axis=(1, 2, 3)).all()
+    was = changed.stat()
+    Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(changed)
+    changed.write_bytes(changed.read_bytes().ljust(was.st_size, b"\0"))
+    os.utime(changed, ns=(was.st_atime_ns, was.st_mtime_ns))  # as rsync and tar do
+    assert (changed.stat().st_size, changed.stat().st_mtime_ns) == (was.st_size, was.st_mtime_ns)
+    split = folder_store(photos, place)
+    assert not split.raw[split.names.index("validation/cat/3.png")].any()
+
+
+def test_equal_names_sizes_and_dates_elsewhere_are_other_pictures(photos, tmp_path):
+    place = tmp_path / "store"
+    folder_store(photos, place)
+    folder_store(shutil.copytree(photos, tmp_path / "twin", copy_function=os.link), place)
+    assert len(list(place.iterdir())) == 2
 
 
 def test_checking_is_faster_than_a_disk(tmp_path, monkeypatch):

@@ -77,7 +77,7 @@ def test_floats_take_their_scale_from_train_alone(tmp_path):
     held = [int(key.split("/")[1]) for key in opened(path).items["test"].keys]
     arrays["x"][held] *= 50
     data = opened(write(path, **arrays))
-    assert (data.load("train", "train").raw == before).all()
+    np.testing.assert_array_equal(data.load("train", "train").raw, before)
     assert data.load("test", "test").raw.max() == 32767
     assert any("go beyond the range of train" in text for text in data.warnings)
     kept = np.concatenate([data.load(split, "retrain").raw for split in ("train", "search")])

@@ -114,7 +114,7 @@ def test_open_data_serves_the_scenes():
     assert data.load("train", "search") is train
     again = open_data(SMALL, 64, seed=2)
     assert again.fingerprint == data.fingerprint
-    assert (again.load("train", "train").raw == train.raw).all()
+    np.testing.assert_array_equal(again.load("train", "train").raw, train.raw)
     assert open_data(SMALL, 64, seed=3).fingerprint != data.fingerprint
     split, label, number = train.names[3].split("/")
     picture, drawn = scene(2, split, int(number), SMALL.detail_px, SMALL.colour_cue)

@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Protocol
 
 from danas_jax.bench.machine import machine
-from danas_jax.bench.work import Settings, known_spaces, largest_layers, write_work
+from danas_jax.bench.pictures import make_pictures
+from danas_jax.bench.work import DATA, Settings, known_spaces, largest_layers, write_work
 from danas_jax.bench.workers import Worker
-from danas_jax.config import TrainSettings
+from danas_jax.config import DataSettings, TrainSettings
+from danas_jax.data.sources.folder import open_source
 from danas_jax.errors import UserError
 from danas_jax.layers import total_macs
 
 SCHEMA_VERSION = 1
-PARTS = ("supernet", "evaluate", "cost", "search")
+PARTS = ("supernet", "evaluate", "cost", "search", "data")
 BASELINE = Path(__file__).resolve().parents[2] / "benchmarks" / "torch_baseline.py"
 TURNS = 3  # measurements of one side alone; figures are their medians
 ALTERNATIONS = 5  # of the two sides of a comparison
@@ -63,7 +65,10 @@ def bench(arguments: list[str]) -> dict:
     else:
         for part in (options.part,) if options.part else ("supernet", "cost", "search"):
             note(f"measuring {part}")
-            result |= _host(settings, part) if part in ("cost", "search") else _device(settings, part, note)
+            if part == "data":
+                result |= _data(settings, options.path, note)
+            else:
+                result |= _host(settings, part) if part in ("cost", "search") else _device(settings, part, note)
     if options.json:
         print(json.dumps(result, indent=2))
     else:
@@ -78,11 +83,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         description="Measure this machine; docs/bench.md says what each figure means.",
     )
     parser.add_argument("part", nargs="?", default="", help=f"{', '.join(PARTS)}; without it all of them")
-    parser.add_argument("--space", default=Settings.space, help=", ".join(known_spaces()))
+    parser.add_argument("--space", help=", ".join(known_spaces()))
     parser.add_argument("--width-multiplier", type=float, help="of the space's widths (0.5 where it takes one)")
-    parser.add_argument("--batch", type=int, default=Settings.batch, help="images per step")
-    parser.add_argument("--resolution-px", type=int, default=Settings.resolution_px, help="the space's one resolution")
+    parser.add_argument("--batch", type=int, help="images per step")
+    parser.add_argument("--resolution-px", type=int, help="the space's one resolution")
     parser.add_argument("--against", default="", metavar="torch", help="alternate with the PyTorch baseline (supernet)")
+    parser.add_argument("--path", default="", help="data: a folder of pictures, as data.path (made where left out)")
     parser.add_argument("--bf16", action="store_true", help="sandwich steps in bfloat16")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -97,6 +103,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         raise UserError("--against compares supernets: danas bench supernet --against torch")
     if options.bf16 and options.part not in ("", "supernet"):
         raise UserError(f"--bf16: {options.part} has no training step, give it to danas bench supernet")
+    for name in DATA:
+        if getattr(options, name) is None:
+            setattr(options, name, (DATA if options.part == "data" else vars(Settings))[name])
+    if options.path and options.part != "data":
+        raise UserError(f"--path = {options.path!r}: only danas bench data reads pictures")
     if options.against:
         _find_torch()
     return options
@@ -148,6 +159,25 @@ def _host(settings: Settings, part: str) -> dict:
     """The figures of `cost` or `search`."""
     with Worker([sys.executable, "-m", "danas_jax.bench.host", settings.to_json()]) as worker:
         return worker.ask(part)
+
+
+def _data(settings: Settings, path: str, note: Note) -> dict:
+    """The figures of `data`, of the pictures in `path` or of ones that are made."""
+    if path:
+        open_source(DataSettings(source="folder", path=path), settings.resolution_px, settings.seed)  # what is wrong
+    with tempfile.TemporaryDirectory(prefix="danas-bench-") as folder:
+        pictures, store = Path(path or Path(folder, "pictures")).expanduser(), Path(folder, "store")
+        if not path:
+            note("making pictures")
+            pictures.mkdir()
+            make_pictures(pictures)
+        command = [sys.executable, "-m", "danas_jax.bench.data", settings.to_json(), str(pictures), str(store)]
+        with Worker(command) as worker:
+            figures = {}
+            for part, turns in (("build", 1), ("feed", TURNS), ("view", TURNS), ("train", TURNS)):
+                note(f"measuring {part}")
+                figures |= medians([worker.ask(part) for _ in range(turns)])
+            return figures
 
 
 def _against_torch(settings: Settings, note: Note) -> dict:

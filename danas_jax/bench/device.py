@@ -67,7 +67,7 @@ class Supernet:
         self.targets = optax.smooth_labels(one_hot, recipe.label_smoothing)
         jax.block_until_ready((self.weights, self.views, self.targets))
 
-    def _step(self) -> None:
+    def step(self) -> None:
         """What supernet/train.py does in a step, but for drawing and augmenting the batch."""
         targets, losses, grads = self.targets, [], []
         for i, (genes, envelope) in enumerate(self.passes[self.steps % len(self.passes)]):
@@ -89,7 +89,7 @@ class Supernet:
     def first_step(self) -> dict:
         """Seconds of the first step: tracing, compiling (or reading the cache) and one run."""
         started = time.perf_counter()
-        self._step()
+        self.step()
         jax.block_until_ready(self.weights)
         return {"seconds": time.perf_counter() - started}
 
@@ -97,7 +97,7 @@ class Supernet:
         """Mean milliseconds of one sandwich step over a turn."""
         started = time.perf_counter()
         for _ in range(work.STEPS):
-            self._step()
+            self.step()
         jax.block_until_ready(self.weights)
         step_s = (time.perf_counter() - started) / work.STEPS
         return {"sandwich_step_ms": 1e3 * step_s, "images_per_s": self.settings.batch / step_s}

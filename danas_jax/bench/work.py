@@ -24,6 +24,7 @@ FORWARD_ROUNDS = 5  # times over all of them in a turn: 20 forwards alone take a
 RECALIBRATED = 4  # of these, how many are also recalibrated and evaluated in a turn
 EVALUATION_BATCHES = 2  # batches that recalibrate a subnet, and as many on which it is evaluated
 EVALUATION_BATCH = 64  # images in each of them, as in supernet/evaluate.py
+DATA = {"space": "quickstart", "batch": 64, "resolution_px": 96}  # of `bench data` where no flag says otherwise
 SANDWICHES = 15  # different ones; steps use them in turn
 _DEFAULT_MULTIPLIER = 0.5  # where the space takes one
 

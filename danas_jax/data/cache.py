@@ -9,21 +9,23 @@ A store is a folder below the cache's root, named by the source's fingerprint an
 
 A block's bytes are on the disk before its digest is, so whatever kills the process, a block without its digest is
 decoded again, as is one whose bytes have changed since. One process builds, others wait for its lock, which ends with
-the process. Fingerprints hold the files' sizes and times of change, so an edited picture makes another store.
+the process. Fingerprints hold the files' sizes and times of change, also the one that no program can set, so an edited
+picture makes another store. Who cannot be read is tried again whenever the store is opened for writing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import struct
 import zlib
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +34,7 @@ import numpy as np
 from danas_jax.console import say
 from danas_jax.data.rows import Rows
 from danas_jax.data.sources.base import Progress, Source, read_items
-from danas_jax.errors import Unreadable
+from danas_jax.errors import Unreadable, UserError
 
 BLOCK_BYTES = 16 * 2**20
 DIGEST_BYTES = 8
@@ -77,12 +79,18 @@ def cached_items(
 
 
 def _in_memory(source: Source, keys: tuple[str, ...], progress: Progress | None):
+    size, free = len(keys) * math.prod(source.shape) * source.dtype.itemsize, free_memory_bytes()
+    if size > free:
+        raise UserError(
+            f"{len(keys)} {source.noun} take {size / 1e9:.3g} GB of memory, {free / 1e9:.3g} are free: give "
+            "data.cache_dir, a folder that can be written on a disk with room for them"
+        )
     array, readable, bad = read_items(source, keys, progress)
     array.flags.writeable = False  # remembered and shared
     return Rows(array), readable, bad
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(source: Source, folder: Path) -> Generator[Store]:
     """The source's store, locked while it is open for writing; OSError where it can be neither written nor read."""
     keys = tuple(sorted({key for items in source.splits.values() for key in items.keys}))
@@ -138,6 +146,9 @@ class Store:
         missing = [block for block, fine in zip(needed, self._verified(needed, digests, bad), strict=True) if not fine]
         if missing and not self.writable:
             raise OSError(errno.EROFS, "is incomplete and cannot be written")
+        if self.writable:  # a disk or a network that was away may be back, permissions given
+            mended = {block for block in needed for key in bad.get(block, ()) if not self._unread(key)}
+            missing = sorted({*missing, *mended})
         done, total = 0, sum(len(self._keys(block)) for block in missing)
         for block in missing:
             bad[block] = self._decode(block, known=block in bad)
@@ -164,6 +175,14 @@ class Store:
                 if error.errno == errno.ENOSPC:
                     raise OSError(errno.ENOSPC, f"{size / 2**30:.2f} GB are needed and not free") from error
                 raise
+
+    def _unread(self, key: str) -> str:
+        """Why an example cannot be read, "" where it can."""
+        try:
+            self.source.read(key)
+        except Unreadable as error:
+            return error.reason
+        return ""
 
     def _keys(self, block: int) -> tuple[str, ...]:
         return self.keys[block * self.per_block : (block + 1) * self.per_block]
@@ -218,6 +237,13 @@ class Store:
                 file.write(b"\n" + json.dumps({"block": block, "bad": bad}).encode() + b"\n")
         _write(self.place / "digests", _digest(array.tobytes(), bad), block * DIGEST_BYTES)
         return bad
+
+
+def free_memory_bytes() -> int:
+    """What this machine can give without swapping."""
+    with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _digest(content: bytes, bad: Mapping[str, str] | None) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from danas_jax.data.cache import free_memory_bytes
 from danas_jax.data.rows import Rows
 
 Resident = Literal["auto", "always", "never"]
@@ -65,9 +66,5 @@ def fits(raw: np.ndarray | Rows) -> bool:
     """Whether all examples may stay on the device: within a share of its free memory (of this machine's, on a CPU)."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats:
-        free = stats["bytes_limit"] - stats["bytes_in_use"]
-    else:
-        with open("/proc/meminfo") as file:
-            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    free = stats["bytes_limit"] - stats["bytes_in_use"] if stats else free_memory_bytes()
     return raw.nbytes <= _SHARE * free

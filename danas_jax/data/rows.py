@@ -41,7 +41,8 @@ class Rows:
         return len(self._chosen)
 
     def __getitem__(self, rows) -> np.ndarray:
-        return self._array[self._chosen[rows]]
+        first, *others = rows if isinstance(rows, tuple) else (rows,)
+        return self._array[(self._chosen[first], *others)]
 
     @property
     def whole(self) -> np.ndarray:

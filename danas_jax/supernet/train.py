@@ -96,7 +96,7 @@ def train(
     weights = devices.replicate({name: state[name] for name in weights})
     labels = devices.replicate(jax.device_put(split.labels))
     feed = Feed(split.raw, plan.rows, plan.steps, resident, lambda raw: devices.replicate(jax.device_put(raw)))
-    batch = _batch_program(space, settings, split.labels, num_classes, devices)
+    batch = batch_program(space, settings, split.labels, num_classes, devices)
     update = update_program(settings, optimiser, devices)
     distillation = Distillation(settings.distillation, settings.label_weight)
     # Soft labels need no loss of their own, so the random subnets run the largest's program.
@@ -156,7 +156,7 @@ def train(
     return jax.device_get(weights["average" if settings.ema_decay else "params"])
 
 
-def _batch_program(
+def batch_program(
     space: SearchSpace, settings: TrainSettings, all_labels: np.ndarray, num_classes: int, devices: Devices
 ) -> Callable:
     """jitted (raw, labels, seed, rows [B], places [B], view, shape genes) -> views and targets, on all devices."""

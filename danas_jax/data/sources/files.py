@@ -47,7 +47,9 @@ class Files:
 class Probed:
     """What the beginnings of files tell."""
 
-    stamps: tuple[tuple[str, int, int], ...]  # (key, size [B], time of the last change [ns]): for the fingerprint
+    # (key, size [B], times of the last change of its bytes and of anything about it [ns]): for the fingerprint. The
+    # second time is one that copying programs cannot set, so a file replaced by one of its size and date is another.
+    stamps: tuple[tuple[str, int, int, int], ...]
     bad: dict[str, str]  # {key: why it cannot be an example}
     warnings: tuple[str, ...]
 
@@ -56,24 +58,24 @@ def probe(files: Files, keys: Iterable[str]) -> Probed:
     """Judge files by their first bytes (20 us a file, nothing is decoded)."""
     kinds = files.reader
 
-    def look(key: str) -> tuple[int, int, str, str]:
+    def look(key: str) -> tuple[int, int, int, str, str]:
         try:
             key.encode()
         except UnicodeEncodeError:  # it could go into no table and no report
-            return 0, 0, "its name is not UTF-8", ""
+            return 0, 0, 0, "its name is not UTF-8", ""
         try:
             with open(files.root / key, "rb") as file:
                 stat = os.fstat(file.fileno())
-                return stat.st_size, stat.st_mtime_ns, "", kinds.probe(file.read(kinds.head_bytes))
+                return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, "", kinds.probe(file.read(kinds.head_bytes))
         except (OSError, ValueError) as error:
-            return 0, 0, getattr(error, "strerror", None) or str(error), ""
+            return 0, 0, 0, getattr(error, "strerror", None) or str(error), ""
 
     keys = tuple(keys)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         looks = list(pool.map(look, keys, chunksize=256))
-    stamps = tuple((key, size, time) for key, (size, time, _, _) in zip(keys, looks, strict=True))
-    bad = {key: reason for key, (_, _, reason, _) in zip(keys, looks, strict=True) if reason}
-    notes = Counter(note for _, _, _, note in looks if note)
+    stamps = tuple((key, *look[:3]) for key, look in zip(keys, looks, strict=True))
+    bad = {key: reason for key, (*_, reason, _) in zip(keys, looks, strict=True) if reason}
+    notes = Counter(note for *_, note in looks if note)
     told = tuple(f"{count} of {len(keys)} {kinds.noun} {note}" for note, count in sorted(notes.items()))
     return Probed(stamps, bad, told)
 

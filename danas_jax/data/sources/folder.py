@@ -66,7 +66,7 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         class_names,
         completed(splits, class_names, settings, seed, noun, warnings),
         tuple(warnings),
-        fingerprint_of(class_names, sorted(probed.stamps)),
+        fingerprint_of([str(root.resolve())], class_names, sorted(probed.stamps)),
         noun,
         files.shape,
         files.dtype,

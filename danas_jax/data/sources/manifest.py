@@ -67,7 +67,7 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         class_names,
         completed(given, class_names, settings, seed, noun, warnings),
         tuple(warnings),
-        fingerprint_of(zip(labels, split_of, probed.stamps, strict=True)),
+        fingerprint_of([str(path.resolve())], zip(labels, split_of, probed.stamps, strict=True)),
         noun,
         files.shape,
         files.dtype,

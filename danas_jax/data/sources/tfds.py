@@ -67,7 +67,9 @@ def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
         except (ValueError, OSError) as error:
             raise UserError(f"{where}: split {theirs!r} cannot be read: {error}") from error
         files = [Path(path) for path in builder.info.splits[theirs].filepaths]
-        stamps.append((split, theirs, [(file.name, file.stat().st_size) for file in files if file.exists()]))
+        stats = [(file.name, file.stat()) for file in files if file.exists()]
+        written = [(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
+        stamps.append((split, theirs, str(folder.resolve()), written))
         tables[split] = _table(records[split], columns, builder.info, f"{builder.info.full_name} {theirs}", stamps[-1])
     class_names = _class_names(builder.info.features[labels], tables["train"][labels])
     number = {name: i for i, name in enumerate(class_names)}
