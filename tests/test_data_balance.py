@@ -17,7 +17,7 @@ from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.devices import Devices
 from danas_jax.supernet.distil import label_loss
 from danas_jax.supernet.plan import Plan
-from danas_jax.supernet.train import _batch_program
+from danas_jax.supernet.train import batch_program
 from danas_jax.views.image import ImageData, ImageView
 
 LABELS = np.repeat([0, 1, 2], [60, 6, 34]).astype(np.int32)
@@ -120,7 +120,7 @@ def test_an_example_that_comes_twice_has_two_views():
 
 def test_the_supernets_batches_are_weighted_by_the_whole_split():
     settings = TrainSettings(batch_size=2, class_weights="balanced")
-    program = _batch_program(SPACE, settings, LABELS, 3, Devices(None))
+    program = batch_program(SPACE, settings, LABELS, 3, Devices(None))
     raw, rows = jnp.asarray(noise(100, 24)), np.array([62, 0])
     targets = program(raw, jnp.asarray(LABELS), 0, rows, rows, 0, (0,))[1]
     np.testing.assert_allclose(targets.sum(-1), [100 / 18, 100 / 180], rtol=1e-6)
