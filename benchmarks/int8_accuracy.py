@@ -23,11 +23,11 @@ import dataclasses
 from collections import defaultdict
 from pathlib import Path
 
-from danas_jax import pipeline, run, runtime
+from danas_jax import run, runtime
 from danas_jax.config import native_resolution_px
 from danas_jax.config_io import read_config
 from danas_jax.data.dataset import open_data
-from danas_jax.deploy.finalists import each_once, joined
+from danas_jax.deploy.finalists import each_once, found, joined
 from danas_jax.deploy.int8 import QAT, int8_network
 from danas_jax.deploy.ranges import METHODS
 
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--qat-epochs", type=int, default=4)
     parser.add_argument("--weights", default="retrain", help="folder in RUN; {start} = inherited, or scratch if fixed")
     parser.add_argument("--qat-learning-rate", type=float, help="the run's export.qat_learning_rate, unless given")
+    parser.add_argument("--networks", nargs="+", help="of the run, all unless given")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/int8_accuracy.csv"))
     options = parser.parse_args()
     runtime.keep_freed_memory()
@@ -94,10 +95,11 @@ def main() -> None:
             config.export, calibration="best", qat_epochs=options.qat_epochs, qat_learning_rate=rate
         )
         data = open_data(config.data, native_resolution_px(config), config.seed)
-        bounds = config.space.min_genes, config.space.max_genes
         training = joined(data.load("train", "export"), data.load("search", "export"))
         validation = data.load("validation", "export")
-        for finalist in each_once(pipeline.finalists(pipeline.Run(config, folder, data, bounds, {}))):
+        for finalist in each_once(found(folder, config, len(data.class_names))):
+            if options.networks and finalist.name not in options.networks:
+                continue
             for seed in options.seeds:
                 start = "inherited" if finalist.kind == "candidate" and config.retrain.inherit else "scratch"
                 trained = folder / options.weights.format(start=start, seed=seed) / finalist.name
@@ -115,12 +117,12 @@ def main() -> None:
                     continue
                 weights = run.read_arrays(trained / "weights.npz")
                 saved = folder / "int8_accuracy" / finalist.name / f"{seed}_{options.qat_epochs}_{rate}"
-                *_, found = int8_network(
+                *_, tried = int8_network(
                     finalist.layers, finalist.source, weights["params"], weights["stats"], settings, config.retrain,
                     training, validation, seed, saved,
                     lambda event, name=finalist.name, seed=seed: print(name, seed, event, flush=True),
                 )  # fmt: skip
-                row |= measured(found)
+                row |= measured(tried)
                 with options.out.open("a", newline="") as file:
                     csv.DictWriter(file, FIELDS).writerow(row)
                 print(row, flush=True)

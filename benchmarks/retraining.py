@@ -17,11 +17,11 @@ import itertools
 from collections import defaultdict
 from pathlib import Path
 
-from danas_jax import pipeline, reuse, run, runtime
+from danas_jax import reuse, run, runtime
 from danas_jax.config import native_resolution_px
 from danas_jax.config_io import read_config
 from danas_jax.data.dataset import open_data
-from danas_jax.deploy.finalists import Finalist, each_once, joined, retrain_one
+from danas_jax.deploy.finalists import Finalist, each_once, found, joined, retrain_one
 from danas_jax.supernet.in_flight import in_flight
 
 SCRATCH, INHERITED = "scratch", "inherited"
@@ -53,8 +53,7 @@ def main() -> None:
     runtime.keep_compiled_programs()
     config = read_config(options.run / "config.json")
     data = open_data(config.data, native_resolution_px(config), config.seed)
-    bounds = config.space.min_genes, config.space.max_genes
-    chosen = each_once(pipeline.finalists(pipeline.Run(config, options.run, data, bounds, {})))
+    chosen = each_once(found(options.run, config, len(data.class_names)))
     supernet = run.read_arrays(options.run / reuse.WEIGHTS)
     training = joined(data.load("train", "retrain"), data.load("search", "retrain"))
     validation = data.load("validation", "retrain")
