@@ -297,3 +297,12 @@ def test_rows_in_a_stretch_are_not_copied():
     np.testing.assert_array_equal(scattered.joined(Rows(array, np.array([7]))), array[[3, 1, 7]])
     np.testing.assert_array_equal(scattered.joined(Rows(array + 1)), np.concatenate([array[[3, 1]], array + 1]))
     assert scattered.nbytes == 2 * 8 * 8
+
+
+@pytest.mark.parametrize(
+    "index",
+    [3, slice(1, 4), np.array([2, 0]), (slice(None), 1), (..., 2), (..., slice(0, 2)), (0, 3), ..., (1, ..., 0)],
+)
+def test_rows_are_indexed_as_an_array_is(index):
+    array, chosen = np.arange(10 * 4 * 3).reshape(10, 4, 3), np.array([7, 1, 5, 2])
+    np.testing.assert_array_equal(Rows(array, chosen)[index], array[chosen][index])

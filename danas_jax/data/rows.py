@@ -42,6 +42,8 @@ class Rows:
 
     def __getitem__(self, rows) -> np.ndarray:
         first, *others = rows if isinstance(rows, tuple) else (rows,)
+        if first is Ellipsis:  # stands for more than the rows
+            return self._array[self._chosen][rows]
         return self._array[(self._chosen[first], *others)]
 
     @property
