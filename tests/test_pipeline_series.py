@@ -103,6 +103,8 @@ def test_predictions_on_an_array_in_another_unit(finished, tmp_path, capsys):
         ({"x": np.zeros((2, 32, 3), np.int16)}, "windows of (32, 3), the model reads (32, 2)"),
         ({"x": np.full((2, 32, 2), np.nan)}, "row 0: not a number"),
         ({"y": np.zeros(2)}, "has no array 'x'"),
+        ({"x": np.zeros((2, 32, 2), np.int16), "scale": np.ones(3)}, "scale is float64 (3,): give a positive number"),
+        ({"x": np.zeros((2, 32, 2), np.int16), "scale": np.zeros(())}, "scale is float64 (): give a positive number"),
     ],
 )
 def test_other_arrays_are_refused(finished, tmp_path, capsys, arrays, message):

@@ -120,16 +120,7 @@ def _read(path: Path, settings: DataSettings) -> Arrays:
     """The arrays of one file, checked."""
     inputs, labels = settings.input_field or INPUT, settings.label_field or LABEL
     fields = dict.fromkeys(filter(None, (settings.group_field, *settings.slice_fields)))
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-            for needed in (inputs, labels, *fields):
-                if needed not in names:
-                    raise UserError(f"{path}: has no array {needed!r}, it has {sorted(names)}")
-            wanted = [n for n in (inputs, labels, SCALE, CLASSES, *fields) if n in names]
-            found = {name: _array(archive, path, name) for name in wanted}
-    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read as .npz ({error})") from error
+    found = _arrays(path, (inputs, labels, *fields), (SCALE, CLASSES))
     x, y = found[inputs], found[labels]
     _check(x, f"{path}: {inputs}", settings.modality)
     if settings.multi_label:
@@ -141,10 +132,7 @@ def _read(path: Path, settings: DataSettings) -> Arrays:
         if found[field].shape != x.shape[:1]:
             raise UserError(f"{path}: {field} is {found[field].shape}: give one value per example, [{len(x)}]")
     scale = found.get(SCALE) if settings.modality == "series" else None
-    if scale is not None:
-        channels = x.shape[2] if x.ndim == 3 else 1
-        if scale.shape not in ((), (1,), (channels,)) or scale.dtype.kind not in "fiu" or not (scale > 0).all():
-            raise UserError(f"{path}: {SCALE} is {scale.dtype} {scale.shape}: give a positive number, or [{channels}]")
+    _check_scale(scale, x, path)
     classes = tuple(map(str, found[CLASSES].tolist())) if CLASSES in found else ()
     if len(set(classes)) != len(classes):
         raise UserError(f"{path}: {CLASSES} = {list(classes)}: name each once")
@@ -157,20 +145,38 @@ def read_windows(path: Path, shape: tuple[int, int], scale: Sequence[float] | No
 
     Without either scale whole numbers are taken as they are. UserError names the file.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if f"{INPUT}.npy" not in archive.namelist():
-                raise UserError(f"{path}: has no array {INPUT!r}, it has {archive.namelist()}")
-            x = _array(archive, path, INPUT)
-            own = _array(archive, path, SCALE) if f"{SCALE}.npy" in archive.namelist() else None
-    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read as .npz ({error})") from error
+    found = _arrays(path, (INPUT,), (SCALE,))
+    x, own = found[INPUT], found.get(SCALE)
     _check(x, f"{path}: {INPUT}", "series")
+    _check_scale(own, x, path)
     if _series_shape(x) != tuple(shape):
         raise UserError(f"{path}: {INPUT} has windows of {_series_shape(x)}, the model reads {tuple(shape)}")
     unit = np.ones(()) if x.dtype.kind == "f" else own
     factor = np.ones(()) if scale is None or unit is None else unit / np.asarray(scale)
     return np.rint(x.reshape(len(x), *shape) * factor).clip(-32768, 32767).astype(np.int16)
+
+
+def _arrays(path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, np.ndarray]:
+    """{name: array} of a file; UserError where it is damaged, or one that is needed is not there."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
+            for name in needed:
+                if name not in names:
+                    raise UserError(f"{path}: has no array {name!r}, it has {sorted(names)}")
+            wanted = [*needed, *(name for name in optional if name in names)]
+            return {name: _array(archive, path, name) for name in wanted}
+    # NotImplementedError and RuntimeError: compression and encryption that zipfile does not know
+    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be read as .npz ({error})") from error
+
+
+def _check_scale(scale: np.ndarray | None, x: np.ndarray, path: Path) -> None:
+    """UserError unless the scale, where there is one, can be that of the series `x`."""
+    if scale is not None:
+        channels = _series_shape(x)[1]
+        if scale.shape not in ((), (1,), (channels,)) or scale.dtype.kind not in "fiu" or not (scale > 0).all():
+            raise UserError(f"{path}: {SCALE} is {scale.dtype} {scale.shape}: give a positive number, or [{channels}]")
 
 
 def _array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
