@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
@@ -117,11 +118,11 @@ class SearchSpace:
         """The genes of every data configuration, in order."""
         return list(product(*(range(len(axis.values)) for axis in self.view.axes)))
 
-    def costliest_data(self, shape: tuple[int, ...]) -> DataConfig:
-        """The data configuration of these shape genes with nothing taken away."""
+    def costliest_input(self, shape: Sequence[int] | np.ndarray) -> NetworkInput:
+        """What a network of these shape genes reads from which nothing is taken away."""
         genes = self.max_genes
         genes[list(self.shape_axes)] = shape
-        return self.data(genes)
+        return self.input(genes)
 
     @cached_property
     def cardinalities(self) -> np.ndarray:

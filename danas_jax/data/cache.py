@@ -33,7 +33,7 @@ import numpy as np
 
 from danas_jax.console import say
 from danas_jax.data.rows import Rows
-from danas_jax.data.sources.base import Progress, Source, read_items
+from danas_jax.data.sources.base import Progress, Source, read_into, read_items
 from danas_jax.errors import Unreadable, UserError
 
 BLOCK_BYTES = 16 * 2**20
@@ -219,17 +219,7 @@ class Store:
         """
         keys = self._keys(block)
         array = np.zeros((len(keys), *self.source.shape), self.source.dtype)
-
-        def read(i: int) -> str:
-            try:
-                array[i] = self.source.read(keys[i])
-            except Unreadable as error:
-                return error.reason
-            return ""
-
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            reasons = list(pool.map(read, range(len(keys))))
-        bad = {key: why for key, why in zip(keys, reasons, strict=True) if why}
+        bad = read_into(array, self.source, keys)
         _write(self.place / "digests", bytes(DIGEST_BYTES), block * DIGEST_BYTES)
         _write(self.place / "examples", array.tobytes(), block * self.per_block * self.example_bytes)
         if bad or known:  # a line of its own, whatever an earlier kill has torn

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, Literal
 
 import jax
@@ -34,7 +35,8 @@ class Feed:
         place: Callable[[Any], jax.Array] = jax.device_put,
     ):
         self.resident = fits(raw) if resident == "auto" else resident == "always"
-        self._raw, self._rows, self._steps, self._place = raw, rows, steps, place
+        self.rows = lru_cache(maxsize=2 + _AHEAD)(rows)  # the step asks for them, too
+        self._raw, self._steps, self._place = raw, steps, place
         self._whole = place(np.asarray(raw)) if self.resident else None
         self._pool = None if self.resident else ThreadPoolExecutor(1)
         self._ahead: dict[int, Future] = {}
@@ -43,7 +45,7 @@ class Feed:
     def batch(self, step: int) -> tuple[jax.Array, np.ndarray]:
         """(raw [N, ...] and the step's rows, or raw [B, ...] and 0..B-1)."""
         if self._whole is not None:
-            return self._whole, self._rows(step)
+            return self._whole, self.rows(step)
         assert self._pool is not None
         for coming in range(step, min(step + 1 + _AHEAD, self._steps)):
             if coming not in self._ahead:
@@ -54,7 +56,7 @@ class Feed:
         return found, np.arange(len(found))
 
     def _gathered(self, step: int) -> jax.Array:
-        return jax.block_until_ready(self._place(self._raw[self._rows(step)]))
+        return jax.block_until_ready(self._place(self._raw[self.rows(step)]))
 
     def close(self) -> None:
         """Stop gathering."""

@@ -88,7 +88,7 @@ def fit(
             raw, places = feed.batch(step)
             view = view_number(settings, first_view + epoch, i, steps_per_epoch)
             health, weights, loss = step_program(
-                health, weights, raw, labels, seed, rows_of(step), places, view, step, knowledge
+                health, weights, raw, labels, seed, feed.rows(step), places, view, step, knowledge
             )
             losses.append(loss)
         failed = failure(health)

@@ -27,7 +27,6 @@ from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.task import task_of
-from danas_jax.views.base import NetworkInput
 
 BATCH = 64  # images per evaluation batch
 
@@ -159,7 +158,7 @@ def subnet_answers(
     def in_shape(shape: tuple[int, ...]) -> tuple:
         # Deployed codes, made once per shape; what is taken away from them is a gene inside the program.
         if shape not in views:
-            source = NetworkInput(space.view, space.costliest_data(shape))
+            source = space.costliest_input(shape)
             sets = {name: jnp.asarray(batches(source.codes(part.raw), part.labels)[0]) for name, part in parts.items()}
             calibrating = jnp.asarray(calibration_batches(source.codes(calibration), len(calibration)))
             views[shape] = calibrating, sets

@@ -22,7 +22,6 @@ from danas_jax.supernet import elastic
 from danas_jax.supernet.distil import label_loss
 from danas_jax.supernet.network import Masks, Network, normalise_pixels
 from danas_jax.supernet.plan import shape_envelope
-from danas_jax.views.base import NetworkInput
 
 
 def mixed_masks(space: SearchSpace, shares: jax.Array, layers: tuple[LayerSpec, ...]) -> Masks:
@@ -100,7 +99,7 @@ def mixture_slopes(
 
     def slopes(shares: np.ndarray, shape: tuple[int, ...], draw: Sequence[int]) -> tuple[float, np.ndarray]:
         if shape not in codes:
-            codes[shape] = NetworkInput(space.view, space.costliest_data(shape)).codes(images.raw)
+            codes[shape] = space.costliest_input(shape).codes(images.raw)
         rows = np.random.default_rng(draw).permutation(len(images))[:batch_size]
         rows = np.resize(rows, batch_size)  # of few pictures some twice: one shape, one compilation
         program = slope_program(space, shape_envelope(space, bounds[1], shape), num_classes)

@@ -109,7 +109,7 @@ def train(
     recent = deque([(started, first)], maxlen=_RECENT_LOGS)
     for step in range(first, plan.steps):
         raw, places = feed.batch(step)
-        rows, (epoch, within) = plan.rows(step), divmod(step, plan.steps_per_epoch)
+        rows, (epoch, within) = feed.rows(step), divmod(step, plan.steps_per_epoch)
         view = view_number(settings, epoch, within, plan.steps_per_epoch)
         views, losses, grads = {}, [], []
         targets, hits = jnp.zeros(()), jnp.zeros(())
@@ -165,7 +165,7 @@ def batch_program(
     @partial(jax.jit, static_argnames="shape")
     def batch(raw, labels, seed, rows, places, view, shape):
         def codes_of(keys, raw):
-            return space.view.training(keys, raw, space.costliest_data(shape), settings)
+            return space.costliest_input(shape).training(keys, raw, settings)
 
         found = training_batch(raw, labels, seed, rows, places, view, codes_of, num_classes, settings, weights)
         return devices.split(found)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -71,15 +71,13 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def read_items(
-    examples: Examples, keys: tuple[str, ...], progress: Progress | None = None
-) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-    """Read `keys` in parallel: (array [M, *shape], bool [N] readable, {key: reason} of the rest).
+def read_into(
+    array: np.ndarray, examples: Examples, keys: Sequence[str], progress: Progress | None = None
+) -> dict[str, str]:
+    """Read `keys` in parallel into the rows of `array`; {key: reason} of those that cannot be, whose rows stay.
 
     `progress(done, total)` is called from this thread, about a hundred times.
     """
-    array = aligned((len(keys), *examples.shape), examples.dtype)
-    bad: dict[str, str] = {}
 
     def read(i: int) -> str:
         try:
@@ -88,6 +86,7 @@ def read_items(
             return error.reason
         return ""
 
+    bad: dict[str, str] = {}
     every = max(1, len(keys) // 100)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for i, reason in enumerate(pool.map(read, range(len(keys)))):
@@ -95,6 +94,18 @@ def read_items(
                 bad[keys[i]] = reason
             if progress and ((i + 1) % every == 0 or i + 1 == len(keys)):
                 progress(i + 1, len(keys))
+    return bad
+
+
+def read_items(
+    examples: Examples, keys: tuple[str, ...], progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """Read `keys` in parallel: (array [M, *shape], bool [N] readable, {key: reason} of the rest).
+
+    `progress(done, total)` is called from this thread, about a hundred times.
+    """
+    array = aligned((len(keys), *examples.shape), examples.dtype)
+    bad = read_into(array, examples, keys, progress)
     if not bad:
         return array, np.ones(len(keys), bool), bad
     readable = np.array([key not in bad for key in keys], bool)
