@@ -1,5 +1,6 @@
 """Exported networks and their firmware projects, for the tests of danas_jax.deploy.firmware."""
 
+import ctypes
 import hashlib
 import shutil
 import subprocess
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from deploy_nets import int8_network
 
-from danas_jax.deploy.firmware.project import project
+from danas_jax.deploy.firmware.project import _source, project
 from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.hardware.cost import cost
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-O2"]
+STRICT = ["-std=c99", "-pedantic", *WARNINGS]
 FAKES = Path(__file__).resolve().parent / "firmware_fakes"
 
 
@@ -70,6 +72,16 @@ def command(*arguments, cwd, data=b""):
     done = subprocess.run(list(map(str, arguments)), cwd=cwd, input=data, capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, f"{arguments}\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-2000:]}"
     return done.stdout.decode()
+
+
+def shared_library(folder, name):
+    """`name`.c of the firmware's sources as a library for this machine, undefined behaviour trapped."""
+    need("gcc")
+    for file in (f"{name}.c", f"{name}.h"):
+        (folder / file).write_text(_source(file))
+    trap = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
+    command("gcc", *STRICT, *trap, "-shared", "-fPIC", f"{name}.c", "-o", f"{name}.so", cwd=folder)
+    return ctypes.CDLL(str(folder / f"{name}.so"))
 
 
 @cache

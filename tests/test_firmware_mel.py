@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from firmware_toys import WARNINGS, command, need
+from firmware_toys import STRICT, command, need, shared_library
 
 from danas_jax.deploy.firmware.c_mel import c_mel, memory, tables
 from danas_jax.deploy.firmware.project import _source
@@ -14,7 +14,6 @@ from danas_jax.views.audio import AudioView
 from danas_jax.views.decimate import low_pass
 from danas_jax.views.mel import SPAN
 
-STRICT = ["-std=c99", "-pedantic", *WARNINGS]
 NUMBERS = ("factor", "taps", "window", "hop", "size", "mel_bins", "mfccs", "frames", "floor", "span")
 TABLES = ("tap", "hann", "sine", "start", "rise", "dct")
 MEMORY = ("history", "sound", "spectrum", "levels", "rows")
@@ -38,13 +37,7 @@ class State(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    need("gcc")
-    folder = tmp_path_factory.mktemp("mel")
-    for name in ("mel.c", "mel.h"):
-        (folder / name).write_text(_source(name))
-    trap = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
-    command("gcc", *STRICT, *trap, "-shared", "-fPIC", "mel.c", "-o", "mel.so", cwd=folder)
-    return ctypes.CDLL(str(folder / "mel.so"))
+    return shared_library(tmp_path_factory.mktemp("mel"), "mel")
 
 
 class Board:

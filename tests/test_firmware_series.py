@@ -4,13 +4,12 @@ import ctypes
 
 import numpy as np
 import pytest
-from firmware_toys import WARNINGS, command, need
+from firmware_toys import STRICT, command, need, shared_library
 
 from danas_jax.deploy.firmware.c_series import c_series
 from danas_jax.deploy.firmware.project import _source
 from danas_jax.views.series import SensorSet, SeriesData, SeriesView, multiplier
 
-STRICT = ["-std=c99", "-pedantic", *WARNINGS]
 INT32, INT16, INT8, UINT8 = (ctypes.POINTER(getattr(ctypes, f"c_{n}")) for n in ("int32", "int16", "int8", "uint8"))
 
 
@@ -34,13 +33,7 @@ class State(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    need("gcc")
-    folder = tmp_path_factory.mktemp("series")
-    for name in ("series.c", "series.h"):
-        (folder / name).write_text(_source(name))
-    trap = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
-    command("gcc", *STRICT, *trap, "-shared", "-fPIC", "series.c", "-o", "series.so", cwd=folder)
-    return ctypes.CDLL(str(folder / "series.so"))
+    return shared_library(tmp_path_factory.mktemp("series"), "series")
 
 
 def random_case(rng):
