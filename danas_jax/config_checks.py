@@ -10,6 +10,7 @@ from typing import Any
 from danas_jax.config import Config, DataSettings, Limits, TrainStage, elastic_kinds
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
+from danas_jax.views.audio import AudioView
 from danas_jax.views.image import ImageView
 
 
@@ -63,6 +64,11 @@ def validate(config: Config) -> None:
     if config.data.modality != config.space.view.kind:
         problems.append(
             f"data.modality = {config.data.modality!r}: the space's view is of kind {config.space.view.kind!r}"
+        )
+    elif isinstance(config.space.view, AudioView) and config.data.sample_rate_hz != config.space.view.native_rate_hz:
+        problems.append(
+            f"data.sample_rate_hz = {config.data.sample_rate_hz}: the space's view takes sound at its native_rate_hz, "
+            f"{config.space.view.native_rate_hz}"
         )
     need(lambda v: v is None or 0 <= v < 1, "give 0 up to below 1, or leave it out", "export.max_false_alarm_rate")
     if not config.budgets:

@@ -314,3 +314,12 @@ def test_a_name_of_a_prepared_set_is_no_path(tmp_path, monkeypatch):
         flags = ["--data.source", source, "--data.path", given, "--data.data-dir", "sets"]
         data = overrides.parse_flags(FULL, flags, "danas").data
         assert (data.path, data.data_dir) == (path, str(tmp_path / "sets"))
+
+
+def test_sound_is_read_at_the_rate_that_the_view_takes():
+    config = config_io.load_config("speech_commands")
+    right = dataclasses.replace(config, data=dataclasses.replace(config.data, path="/words"))
+    validate(right)
+    wrong = dataclasses.replace(right, data=dataclasses.replace(right.data, sample_rate_hz=8000))
+    with pytest.raises(UserError, match=r"data\.sample_rate_hz = 8000: .*native_rate_hz, 16000"):
+        validate(wrong)
