@@ -208,6 +208,7 @@ class ExportSettings:
     percentile: float = 99.99  # of a tensor's values that a range by percentile keeps at either end [%]
     qat_epochs: int = 0  # quantisation-aware fine-tuning, exported where it validates better; 0 = none
     qat_learning_rate: float = 2e-4  # its peak; the rest is the retraining's recipe
+    qat_distillation: float = 1.0  # share of the float network's own answers in its targets; the rest is the labels
     verify_images: int = 32  # images on which TFLM and the integer simulation must agree bit for bit
     max_false_alarm_rate: float | None = None  # two classes: of the negatives called positive; None = higher logit wins
     positive_class: str = ""  # the class that is to be detected, "" = the second one

@@ -44,6 +44,7 @@ def validate(config: Config) -> None:
         "give a share from 0 to 1",
         "train.label_weight",
         "retrain.distillation",
+        "export.qat_distillation",
         "data.colour_cue",
         "search.mutation_rate",
     )

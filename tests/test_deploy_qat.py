@@ -13,6 +13,7 @@ from supernet_toys import SPACE, assert_same_trees, easy_split, noise
 from danas_jax.config import ExportSettings, RetrainSettings
 from danas_jax.data.batches import RETRAIN_CALIBRATION, calibration_rows
 from danas_jax.deploy import fold, int8, integer, qat, quantise, ranges
+from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import calibration_batches, network_program
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
 from danas_jax.views.resize import deployed_view
@@ -104,7 +105,7 @@ def test_a_killed_tuning_ends_where_an_unbroken_one_does(unbroken, tmp_path):
 
 def test_an_untrained_network_learns_in_integers_and_they_are_the_simulated_ones(tmp_path, monkeypatch):
     """>= 99 % of the logits of a trained network within 1 code of the exported integers'."""
-    settings = dataclasses.replace(SETTINGS, qat_epochs=8, qat_learning_rate=1e-2)
+    settings = dataclasses.replace(SETTINGS, qat_epochs=8, qat_learning_rate=1e-2, qat_distillation=0.0)
     kept, real = [], qat.fine_tune
     monkeypatch.setattr(int8, "fine_tune", lambda *given: kept.append((real(*given), given)) or kept[0][0])
     records = []
@@ -122,6 +123,41 @@ def test_an_untrained_network_learns_in_integers_and_they_are_the_simulated_ones
     values = jax.jit(qat.simulation(model, stats))(params, jnp.asarray(images, "f"))
     off = np.rint(values / model.output.scale) + model.output.zero_point - integer.integer_forward(model, images)
     assert (np.abs(off) <= 1).mean() >= 0.99
+
+
+def fine_tuned(folder, untuned_accuracy, judged, settings=SETTINGS):
+    """(params at the start, after fine-tuning whose every epoch is `judged` so), of the smallest network."""
+    layers, source, params, stats = start(SPACE.min_genes)
+    folded = fold.fold_batch_norm(layers, params, stats)
+    images = deployed_view(TRAINING.raw[:32], source.shape[0], "mono")
+    model = quantise.quantise(layers, folded, ranges.min_max_ranges(layers, folded, images))
+    saved = Checkpoints(folder)
+    found = qat.fine_tune(
+        model, source, params, stats, lambda params: (judged, judged), settings, RECIPE, TRAINING, 0, saved,
+        untuned_accuracy,
+    )  # fmt: skip
+    saved.close()
+    return params, found
+
+
+def test_the_untuned_network_stays_where_no_epoch_is_better(tmp_path):
+    assert_same_trees(*fine_tuned(tmp_path / "worse", 0.7, 0.6))
+    params, found = fine_tuned(tmp_path / "better", 0.7, 0.8)
+    assert not np.array_equal(params["stem"]["kernel"], found["stem"]["kernel"])
+
+
+def test_it_learns_the_float_networks_answers_not_the_labels(tmp_path, monkeypatch):
+    """With labels turned round the steps are the same ones, where all of the targets are the network's own."""
+    turned = dataclasses.replace(TRAINING, labels=1 - TRAINING.labels)
+    for share, same in ((1.0, True), (0.5, False)):
+        settings = dataclasses.replace(SETTINGS, qat_epochs=1, qat_distillation=share)
+        kernels = []
+        for training in (TRAINING, turned):
+            monkeypatch.setitem(globals(), "TRAINING", training)
+            found = fine_tuned(tmp_path / f"{share}_{len(kernels)}", -1, 0.5, settings)[1]
+            kernels.append(found["classifier"]["kernel"])
+        assert np.array_equal(*kernels) == same
+        monkeypatch.undo()
 
 
 def test_without_rounding_it_is_the_float_network_and_so_are_its_gradients(strict_types, monkeypatch):
@@ -160,11 +196,16 @@ def test_it_is_the_retrainings_recipe_at_another_learning_rate_on_further_views(
     calls = []
     monkeypatch.setattr(qat, "fit", lambda *given, **named: calls.append((given, named)) or ("best", []))
     recipe = dataclasses.replace(RECIPE, validate_every_epochs=3, cutmix=0.3)
-    assert qat.fine_tune(model, source, params, stats, len, SETTINGS, recipe, TRAINING, 7, None) == "best"
+    assert qat.fine_tune(model, source, params, stats, len, SETTINGS, recipe, TRAINING, 7, None, 0.7) == "best"
     ((given, named),) = calls
-    expected = dataclasses.replace(recipe, epochs=3, learning_rate=5e-3, validate_every_epochs=1)
+    expected = dataclasses.replace(
+        recipe, epochs=3, learning_rate=5e-3, distillation=1.0, validate_every_epochs=1
+    )
     assert given[1:9] == (len, params, source, expected, TRAINING, 2, 7, None)
-    assert named == {"first_view": 4}
+    teacher = named.pop("teacher")
+    assert (teacher.layers, teacher.source) == (layers, source)
+    assert teacher.variables == {"params": params, "batch_stats": stats}
+    assert named == {"first_view": 4, "start_metric": 0.7}
     assert given[10]("loss is nan at step 2") == (
         f"the fine-tuned network's loss is nan at step 2 (16 px mono, {len(layers)} layers): give a lower "
         "--export.qat-learning-rate (in another --run-dir), or --export.qat-epochs 0"

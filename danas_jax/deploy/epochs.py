@@ -41,12 +41,14 @@ def fit(
     blame: Callable[[str], str],
     first_view: int = 0,
     teacher: Teacher | None = None,
+    start_metric: float = -1.0,
 ) -> tuple[dict, list[dict]]:
     """(params of the best epoch on the host, one record per epoch) of a training from `start` on raw examples.
 
     `logits_of(params, views)` of codes [B, h, w, c] float32 in 0..255 is differentiated; `judge(params)` gives the
     accuracy to record and the figure that chooses the epoch, the higher the better. Views and order are those of the
     numbers from `first_view` on. A `teacher`'s answers take the share `settings.distillation` of the targets.
+    `start_metric`: the figure of `start`, which is kept unless an epoch is better; as it is, every epoch is.
     Resumes from `checkpoints`. `log` gets {"epoch", "epochs", "loss", "validation_accuracy" when measured,
     "images_per_s", "left_s"}.
     Raises Diverged at the end of an epoch in which the loss, the gradient or the weights were no longer numbers; its
@@ -60,7 +62,7 @@ def fit(
     state: dict[str, Any] = {
         **initial_weights(optimiser, start, averaged=True),
         "best": start,
-        "best_metric": np.asarray(-1.0),
+        "best_metric": np.asarray(start_metric),
         "epoch": np.asarray(0),
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
@@ -144,7 +146,8 @@ def _step_program(logits_of, source, settings, optimiser, all_labels, classes, t
         params = weights["params"]
         codes, targets = batch(source)
         if teacher:  # the same keys: it sees the same crops, colours and mixtures
-            answers = teacher.probabilities(knowledge, batch(teacher.source)[0], all_labels.ndim == 2)
+            seen = teacher.source.read(batch(teacher.source)[0])
+            answers = teacher.probabilities(knowledge, seen, all_labels.ndim == 2)
             targets = (1 - settings.distillation) * targets + settings.distillation * answers
         loss, grads = jax.value_and_grad(loss_of)(params, source.read(codes), targets)
         health, weights = updated_weights(optimiser, settings.ema_decay, health, weights, [loss], [grads], step)

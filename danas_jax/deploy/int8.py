@@ -113,8 +113,9 @@ def int8_network(
 
         saved = Checkpoints(checkpoints)
         found = fine_tune(
-            calibrated.model, source, params, stats, verdict, settings, recipe, training, seed, saved, log
-        )
+            calibrated.model, source, params, stats, verdict, settings, recipe, training, seed, saved,
+            calibrated.accuracy, log,
+        )  # fmt: skip
         saved.close()
         attempts.append(tuned(found))
     chosen = best(attempts)

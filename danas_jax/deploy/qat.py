@@ -23,6 +23,7 @@ from danas_jax.deploy.epochs import fit
 from danas_jax.deploy.fold import folded_layer
 from danas_jax.deploy.integer import activation_limits
 from danas_jax.deploy.quantise import QuantisedModel, Scale, weight_scales
+from danas_jax.deploy.teacher import Teacher
 from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, LayerSpec
 from danas_jax.supernet import ops
 from danas_jax.supernet.checkpoint import Checkpoints
@@ -40,18 +41,26 @@ def fine_tune(
     training: Split,
     seed: int,
     checkpoints: Checkpoints,
+    untuned_accuracy: float,
     log: Callable[[dict], None] = lambda record: None,
 ) -> dict:
     """The params of the epoch that `judge` (of the integers made from params, on validation) says is best.
 
-    Starts from the retrained `params` and frozen BN `stats`, in the activation scales of `model`. By retraining's
-    `recipe` but for epochs and learning rate, on views that go on where retraining's ended; always in float32.
+    Starts from the retrained `params` and frozen BN `stats`, in the activation scales of `model`; where no epoch beats
+    their `untuned_accuracy`, they stay. By retraining's `recipe` but for epochs, learning rate and teacher, which is
+    the float network itself; on views that go on where retraining's ended; always in float32.
     Resumes from `checkpoints`; `log` and Diverged as in epochs.py.
     """
     simulated = simulation(model, stats)
     tuning = dataclasses.replace(
-        recipe, epochs=settings.qat_epochs, learning_rate=settings.qat_learning_rate, validate_every_epochs=1
+        recipe,
+        epochs=settings.qat_epochs,
+        learning_rate=settings.qat_learning_rate,
+        distillation=settings.qat_distillation,
+        validate_every_epochs=1,
     )
+    layers = tuple(layer.spec for layer in model.layers)
+    itself = Teacher(layers, source, {"params": params, "batch_stats": stats}) if tuning.distillation else None
 
     def blame(failed: str) -> str:
         return (
@@ -61,7 +70,7 @@ def fine_tune(
 
     return fit(
         simulated, judge, params, source, tuning, training, model.layers[-1].spec.out_shape[2], seed, checkpoints,
-        log, blame, first_view=recipe.epochs,
+        log, blame, first_view=recipe.epochs, teacher=itself, start_metric=untuned_accuracy,
     )[0]  # fmt: skip
 
 

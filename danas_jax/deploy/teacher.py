@@ -1,4 +1,4 @@
-"""The supernet's largest subnet as the teacher of what is retrained: it sees the same crop in its own shape."""
+"""The teacher of what is retrained, say the supernet's largest subnet: it sees the same crop in its own shape."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from danas_jax.views.base import NetworkInput
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network that reads `source` with nothing taken away; `variables` {"params", "batch_stats"}."""
+    """A trained network that reads `source`; `variables` {"params", "batch_stats"}."""
 
     layers: tuple[LayerSpec, ...]
     source: NetworkInput
