@@ -15,6 +15,7 @@ from deploy_nets import int8_network
 from danas_jax.deploy.firmware.project import _source, project
 from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.hardware.cost import cost
+from danas_jax.views.frame import aspect_of
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-O2"]
 STRICT = ["-std=c99", "-pedantic", *WARNINGS]
@@ -28,25 +29,27 @@ def need(*compilers):
         pytest.skip(f"{', '.join(missing)} not installed")
 
 
-def exported(layers, seed=0, classes=None, native_px=None, resize="area", bit_depth=8):
+def exported(layers, seed=0, classes=None, native_px=None, resize="area", bit_depth=8, fit="stretch"):
     """(tflite, manifest, model) as an export leaves them, of a network through which pictures can be told apart."""
     model = int8_network(layers, seed)
     tflite = write_tflite(model, {})
-    side, _, channels = model.input_shape
+    height, width, channels = model.input_shape
     classes = classes or [f"class {i}" for i in range(layers[-1].out_shape[2])]
     colour = {1: "mono", 3: "rgb"}[channels]
     manifest = {
         "id": "toy",
         "classes": classes,
         "data": {
-            "resolution_px": side,
+            "resolution_px": height,
+            "aspect": aspect_of((height, width)),
             "colour": colour,
             "channels": channels,
-            "native_resolution_px": native_px or side,
+            "native_resolution_px": native_px or height,
             "resize": resize,
             "bit_depth": bit_depth,
+            "fit": fit,
         },
-        "input": {"dtype": "int8", "scale": 1 / 128, "zero_point": 0, "shape": [1, side, side, channels]},
+        "input": {"dtype": "int8", "scale": 1 / 128, "zero_point": 0, "shape": [1, height, width, channels]},
         "output": {
             "dtype": "int8",
             "scale": model.output.scale,

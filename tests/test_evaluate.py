@@ -93,7 +93,7 @@ def test_a_copy_is_known_by_what_the_file_says(model, flat, tmp_path, capsys):
 
 def test_a_foreign_file_takes_flags(model, flat, tmp_path, capsys):
     """Pictures of the network's own side need no resize, so all that is known by flags gives the same figures."""
-    side = parse_classifier(model.read_bytes(), "").resolution_px
+    side = parse_classifier(model.read_bytes(), "").shape[0]
     for path in flat.rglob("*.png"):
         Image.open(path).resize((side, side)).save(path)
     change(model.parent, lambda m: m["data"].update(native_resolution_px=side))

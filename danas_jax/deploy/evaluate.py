@@ -22,8 +22,9 @@ from danas_jax.deploy.own_pictures import OwnPictures, notes, own_pictures
 from danas_jax.deploy.predict import MANIFEST_NAME, load_export, model_path
 from danas_jax.deploy.tflite_writer import read_metadata
 from danas_jax.errors import UserError
+from danas_jax.views.frame import FITS, aspect_of
 from danas_jax.views.image import ImageData
-from danas_jax.views.resize import deployed_view, known_view, view_of
+from danas_jax.views.resize import deployed_view, fit_of, known_view, native_size_of, size_of, view_of
 
 IMAGES_AT_ONCE = 256  # decoded at a time
 
@@ -35,6 +36,7 @@ class Given:
     classes: tuple[str, ...] = ()  # in the order of the outputs
     colour: str = ""  # mono or rgb
     normalisation: Normalisation | None = None
+    fit: str = ""  # one of FITS
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,18 @@ class Subject:
     known_by: str  # what told the rest: "its manifest", "its metadata", "its tensors and flags"
     classes: tuple[str, ...]  # () = by the folders' names
     colour: str
-    native_px: int  # side of the square that pictures are squashed to first
+    native_px: tuple[int, int]  # (height, width) of the frame that pictures are brought to first
     normalisation: Normalisation | None
     operating_point: dict | None
     resize: str = "area"
     bit_depth: int = 8  # of the codes
+    fit: str = "stretch"  # how pictures of another shape get to the frame
 
     @property
     def data(self) -> ImageData:
         """What the network sees."""
-        return ImageData(self.model.resolution_px, self.colour, self.resize, self.bit_depth)
+        height, width = self.model.shape[:2]
+        return ImageData(height, self.colour, self.resize, self.bit_depth, aspect_of((height, width)))
 
 
 def read_subject(name: str, given: Given) -> Subject:
@@ -77,13 +81,14 @@ def read_subject(name: str, given: Given) -> Subject:
     if known:
         told = [flag for flag, value in (("--classes", given.classes), ("--colour", given.colour)) if value]
         told += ["--mean"] if given.normalisation else []
+        told += ["--fit"] if given.fit else []
         if told:
             raise UserError(f"{told[0]}: {known_by} says it already, leave it out")
         data = known["data"]
         return Subject(
             path, model, known_by, tuple(known["classes"]), data["colour"],
-            data.get("native_resolution_px") or model.resolution_px, None,
-            operating_point.from_manifest(known, where), *view_of(data)[2:],
+            native_size_of({"resolution_px": model.shape[0], **data}), None,
+            operating_point.from_manifest(known, where), *view_of(data)[2:], fit_of(data),
         )  # fmt: skip
     if given.classes and len(given.classes) != model.classes:
         raise UserError(f"--classes: {len(given.classes)} names, {where} has {model.classes} outputs")
@@ -94,8 +99,9 @@ def read_subject(name: str, given: Given) -> Subject:
             raise UserError(f"{flag}: {len(values)} numbers, give 1 or {model.channels}, one a channel")
     colour = given.colour or {1: "mono", 3: "rgb"}[model.channels]
     return Subject(
-        path, model, "its tensors and flags", given.classes, colour, model.resolution_px, given.normalisation, None
-    )
+        path, model, "its tensors and flags", given.classes, colour, model.shape[:2], given.normalisation, None,
+        fit=given.fit or FITS[0],
+    )  # fmt: skip
 
 
 def _stored(model: Classifier) -> dict | None:
@@ -103,13 +109,12 @@ def _stored(model: Classifier) -> dict | None:
     try:
         found = read_metadata(model.tflite) or {}
         data, classes = found["data"], found["classes"]
-        side, native = data["resolution_px"], data["native_resolution_px"]
+        size, native = size_of(data), native_size_of(data)
         channels = {"mono": 1, "rgb": 3}[data["colour"]]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error):
         return None
     known = isinstance(classes, list) and len(classes) == model.classes and all(isinstance(c, str) for c in classes)
-    suits = (side, channels) == (model.resolution_px, model.channels) and isinstance(native, int) and native >= side
-    suits = suits and known_view(data)
+    suits = (*size, channels) == model.shape and native >= size and known_view(data)
     return {"data": data, "classes": classes} if known and suits else None
 
 
@@ -160,7 +165,7 @@ def evaluate(
     interpreter, codes = subject.model.start(), []
     for start in range(0, len(found.keys), IMAGES_AT_ONCE):
         keys = found.keys[start : start + IMAGES_AT_ONCE]
-        images, _, bad = read_items(Files(root, pictures(subject.native_px)), keys)
+        images, _, bad = read_items(Files(root, pictures(subject.native_px, subject.fit)), keys)
         if bad:
             named = ", ".join(f"{key} ({reason})" for key, reason in list(bad.items())[:5])
             raise UserError(f"{root}: {len(bad)} images cannot be read, mend or remove them: {named}")

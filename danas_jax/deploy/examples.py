@@ -12,8 +12,9 @@ from danas_jax.data import decode, sound
 from danas_jax.data.sources.npz import read_windows
 from danas_jax.errors import UserError
 from danas_jax.views.base import NetworkInput
+from danas_jax.views.frame import SQUARE
 from danas_jax.views.image import ImageData, ImageView
-from danas_jax.views.resize import view_of
+from danas_jax.views.resize import fit_of, native_size_of, view_of
 
 EXTENSIONS = {"image": decode.EXTENSIONS, "audio": sound.EXTENSIONS, "series": (".npz",)}
 
@@ -21,8 +22,9 @@ EXTENSIONS = {"image": decode.EXTENSIONS, "audio": sound.EXTENSIONS, "series": (
 def network_input(data: Mapping) -> NetworkInput:
     """What the network of a manifest's `data` reads; KeyError, TypeError, ValueError, UserError where it is damaged."""
     if "view" not in data:
-        seen = ImageData(*view_of(data))
-        view = ImageView((seen.resolution_px,), (seen.colour,), (seen.resize,), (seen.bit_depth,))
+        _, colour, resize, bit_depth = view_of(data)
+        seen = ImageData(data["resolution_px"], colour, resize, bit_depth, data.get("aspect", SQUARE))
+        view = ImageView((seen.resolution_px,), (colour,), (resize,), (bit_depth,), seen.aspect)
         return NetworkInput(view, seen)
     view = load_view(data["view"])
     return NetworkInput(view, view.data(**{axis.name: data[axis.name] for axis in view.axes}))
@@ -45,7 +47,7 @@ def raw_examples(file: Path, source: NetworkInput, data: Mapping) -> dict[str, n
     """{name: raw example} of a file: of one picture or clip, or of each row of an array. UserError names the file."""
     kind = source.view.kind
     if kind == "image":
-        return {str(file): decode.read_image(file, data.get("native_resolution_px") or data["resolution_px"])}
+        return {str(file): decode.read_image(file, native_size_of(data), fit=fit_of(data))}
     if kind == "audio":
         try:
             content = file.read_bytes()

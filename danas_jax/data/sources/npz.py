@@ -25,6 +25,7 @@ from danas_jax.data.sources.base import Source, fingerprint_of, report_unknown
 from danas_jax.data.sources.readers import NOUNS, reader
 from danas_jax.data.splits import SPLIT_NAMES, Items, completed, grouped
 from danas_jax.errors import UserError
+from danas_jax.views.frame import Size
 
 INPUT, LABEL, SCALE, CLASSES = "x", "y", "scale", "classes"
 _CHANNELS = {"image": (2, 3), "audio": (1, 2), "series": (1, 2)}  # axes that one example may have
@@ -43,7 +44,7 @@ class Arrays:
     columns: dict[str, np.ndarray]  # group and slice fields, str [N]
 
 
-def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
+def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     """Load and check the arrays of `settings.path`. UserError names the file, the array and the row."""
     where = f"data.path = {settings.path!r}"
     paths = _paths(Path(settings.path).expanduser(), where)

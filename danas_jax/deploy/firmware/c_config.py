@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.errors import UserError
 from danas_jax.hardware.graph import from_layers
 from danas_jax.hardware.layer_key import cells, key_of
+from danas_jax.views.frame import Size, pair, text
 
 POWER_ONE = 1 << 16  # of the softmax table: a sum over 65,535 classes fits uint32
 
@@ -22,8 +24,8 @@ TEMPLATE = """\
 
 /* the camera's frames: pixels, and bytes a pixel (3: R, G, B; 1: grey) */
 #ifndef DANAS_FRAME_WIDTH
-#define DANAS_FRAME_WIDTH {frame_px}
-#define DANAS_FRAME_HEIGHT {frame_px}
+#define DANAS_FRAME_WIDTH {frame_width}
+#define DANAS_FRAME_HEIGHT {frame_height}
 #endif
 #ifndef DANAS_FRAME_CHANNELS
 #define DANAS_FRAME_CHANNELS {frame_channels}
@@ -57,21 +59,27 @@ static const uint16_t danas_bench_count[DANAS_BENCH_ROWS] = {{{counts}}};
 
 @dataclass(frozen=True)
 class Frame:
-    """What the camera delivers: squares of `side_px` with 3 (R, G, B) or 1 (grey) bytes a pixel."""
+    """What the camera delivers: pictures of `size_px` with 3 (R, G, B) or 1 (grey) bytes a pixel."""
 
-    side_px: int
+    size_px: Size
     channels: int = 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, bytes a pixel."""
+        return *pair(self.size_px), self.channels
 
     @property
     def bytes(self) -> int:
         """Of one frame [B]."""
-        return self.side_px**2 * self.channels
+        return prod(self.shape)
 
     def check(self, model: QuantisedModel, where: str) -> None:
         """UserError naming `where` when the network cannot be fed with such frames."""
-        side, _, channels = model.input_shape
-        if self.side_px < side:
-            raise UserError(f"{where}: frames of {self.side_px} px, the network reads {side} px: give larger ones")
+        height, width, channels = model.input_shape
+        if self.shape[0] < height or self.shape[1] < width:
+            read = text((height, width))
+            raise UserError(f"{where}: frames of {text(self.size_px)}, the network reads {read}: give larger ones")
         if self.channels not in (3, channels):
             raise UserError(f"{where}: grey frames, the network reads colour: give frames of 3 channels")
 
@@ -90,7 +98,8 @@ def c_config(model: QuantisedModel, frame: Frame, board: str, tflm_arena_bytes: 
     powers = np.rint(POWER_ONE * np.exp(-model.output.scale * np.arange(256))).astype(int).tolist()
     lines = [", ".join(map(str, powers[i : i + 16])) for i in range(0, 256, 16)]
     return TEMPLATE.format(
-        frame_px=frame.side_px,
+        frame_height=frame.shape[0],
+        frame_width=frame.shape[1],
         frame_channels=frame.channels,
         tflm_arena_bytes=tflm_arena_bytes,
         powers=",\n    ".join(lines),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax import run
-from danas_jax.config import Config, Limits, native_resolution_px
+from danas_jax.config import Config, Limits, native_frame
 from danas_jax.console import say
 from danas_jax.data.dataset import open_data
 from danas_jax.deploy.firmware import emulator, memory
@@ -22,6 +22,7 @@ from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.deploy.tflite_loader import load_tflite
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards
+from danas_jax.views.resize import native_size_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class Exported:
         """What the camera delivers: as a budget counts it, else colour at the pictures' native resolution."""
         camera = next((limits for limits in self.budgets if limits.count_input_pipeline), None)
         if camera is None:
-            data = self.manifest["data"]
-            return Frame(data.get("native_resolution_px") or data["resolution_px"])
-        return Frame(camera.camera_px, 1 if camera.camera_grey and self.model.input_shape[2] == 1 else 3)
+            return Frame(native_size_of(self.manifest["data"]))
+        height, width, _ = self.model.input_shape
+        size = camera.camera_px, camera.camera_px * width // height
+        return Frame(size, 1 if camera.camera_grey and self.model.input_shape[2] == 1 else 3)
 
 
 def exported_finalists(run_dir: Path) -> list[Exported]:
@@ -82,7 +84,7 @@ def _projects(finalist: Exported, kinds: tuple[str, ...]) -> Mapping[Path, bytes
 
 
 def _emulate(finalists: list[Exported], config: Config, cpu: str) -> None:
-    images = open_data(config.data, native_resolution_px(config), config.seed).load("validation", "export").raw
+    images = open_data(config.data, native_frame(config), config.seed).load("validation", "export").raw
     chosen = images[np.unique(np.linspace(0, len(images) - 1, IMAGES).round().astype(int))]
     for finalist in finalists:
         found = emulate(finalist.tflite, finalist.manifest, finalist.model, chosen, cpu)

@@ -15,6 +15,7 @@ from danas_jax.deploy.firmware.project import project
 from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.deploy.verify import VerificationError, run_tflm
 from danas_jax.errors import UserError
+from danas_jax.views.frame import text
 from danas_jax.views.resize import deployed_view, view_of
 
 IMAGES = 20
@@ -22,15 +23,14 @@ ROOM_BYTES = 2**20  # of the emulated flash for network and code
 
 
 def emulate(tflite: bytes, manifest: dict, model: QuantisedModel, images: np.ndarray, cpu: str) -> dict:
-    """Run photographs uint8 [N, S, S, 3] on an emulated `cpu`; returns memory and instructions (docs/firmware.md).
+    """Run photographs uint8 [N, H, W, 3] on an emulated `cpu`; returns memory and instructions (docs/firmware.md).
 
     Raises VerificationError when any logit differs from TFLM's, UserError for photographs too large to be built in.
     """
-    side = images.shape[1]
-    frame = Frame(side)
+    frame = Frame((images.shape[1], images.shape[2]))
     images = images[: (emulator.FLASH_BYTES - ROOM_BYTES) // frame.bytes]
     if not len(images):
-        raise UserError(f"--emulate: a frame of {side} px does not fit the emulated board's flash")
+        raise UserError(f"--emulate: a frame of {text(frame.size_px)} does not fit the emulated board's flash")
     with tempfile.TemporaryDirectory(prefix="danas-emulate-") as name:
         folder = Path(name)
         for path, content in project("bare", tflite, manifest, model, frame, frames=images).items():

@@ -19,13 +19,13 @@ VARIABLES_BYTES = 128
 
 def needs(kind: str, model: QuantisedModel, tflite: bytes, frame: Frame) -> dict[str, dict[str, int]]:
     """{"sram": {part: bytes}, "flash": {part: bytes}} of a project; what an operating system takes is not counted."""
-    side = model.input_shape[0]
+    width = model.input_shape[1]
     bare = kind == "bare"
     return {
         "sram": {
             "arena": plan_arena(model).bytes if bare else tflm_arena_bytes(model),
             "frame": frame.bytes,
-            "resize": 4 * side * frame.channels,
+            "resize": 4 * width * frame.channels,
             "variables": VARIABLES_BYTES,
             "stack": STACK_BYTES,
         },

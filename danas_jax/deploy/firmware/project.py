@@ -69,8 +69,8 @@ def project(
     colour = "R, G, B" if frame.channels == 3 else "grey"
     words = {
         "id": manifest["id"],
-        "frame": f"frames of {frame.side_px} x {frame.side_px} pixels, {colour}, 8 bits each ({frame.bytes} bytes)",
-        "frame_px": frame.side_px,
+        "frame": f"frames of {frame.shape[1]} x {frame.shape[0]} pixels, {colour}, 8 bits each ({frame.bytes} bytes)",
+        "frame_size": f"{frame.shape[1]}, {frame.shape[0]}",
         "frame_mode": "RGB" if frame.channels == 3 else "L",
         "frame_count": NOISE_FRAMES,
     }
@@ -82,7 +82,6 @@ def project(
     if kind == "bare":
         text["layers.c"] = c_layers(model)
         if frames is None:
-            shape = (NOISE_FRAMES, frame.side_px, frame.side_px, frame.channels)
-            frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+            frames = np.random.default_rng(0).integers(0, 256, (NOISE_FRAMES, *frame.shape), dtype=np.uint8)
         files["frames.bin"] = frames.tobytes()
     return {path: content.encode() for path, content in text.items()} | files
