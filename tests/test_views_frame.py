@@ -30,7 +30,7 @@ def test_the_width_follows_from_the_height():
     assert frame.size(37, "1:1") == (37, 37)
     with pytest.raises(ValueError, match="of aspect 4:3 its width is no whole number: give a multiple of 3, 48 or 51"):
         frame.size(50, "4:3")
-    with pytest.raises(ValueError, match="give a multiple of 9, 9$"):
+    with pytest.raises(ValueError, match=r"give a multiple of 9, 9$"):
         frame.size(8, "16:9")
     assert (frame.text((48, 64)), frame.text(48), frame.text((48, 48))) == ("64x48 px", "48 px", "48 px")
     assert frame.aspect_of((120, 160)) == "4:3"

@@ -58,9 +58,10 @@ def fitted(image: Image.Image, native_px: Size, fit: str = "stretch") -> np.ndar
     if image.size == frame[::-1]:
         return np.asarray(image)
     seen, shown = placed((image.height, image.width), frame, fit)
-    box = (seen.left, seen.top, seen.left + seen.width, seen.top + seen.height)
+    if seen[2:] != (image.height, image.width):  # cut off first: a filter would look over the edge of a `box`
+        image = image.crop((seen.left, seen.top, seen.left + seen.width, seen.top + seen.height))
     if image.size != (shown.width, shown.height):
-        image = image.resize((shown.width, shown.height), Image.Resampling.BICUBIC, box)
+        image = image.resize((shown.width, shown.height), Image.Resampling.BICUBIC)
     return on_grey(np.asarray(image), shown, frame)
 
 
