@@ -98,8 +98,7 @@ def main() -> None:
             validate(one)
             print(f"== {config.name}, seed {seed}, {label}", flush=True)
             try:
-                with run.lock(folder):
-                    run.open_run(one)
+                with run.opened(one):
                     pipeline.run_phases(one, cli.PHASES, folder)
             except UserError as error:  # a board too small for the highest fidelity is an answer, too
                 if "nothing fits" not in str(error):

@@ -153,6 +153,9 @@ class TrainSettings:
 class SearchSettings:
     """The search over the trained supernet's subnets."""
 
+    # supernet: of the weights that it shares; training: each system is trained for itself, and there is no supernet
+    accuracy_from: Literal["supernet", "training"] = "supernet"
+    training_epochs: int = 3  # of each system with accuracy_from training; the rest is the retraining's recipe
     # evolution: NSGA-II; gradient: by the supernet's gradient; exhaustive: every system of a small space
     strategy: Literal["evolution", "gradient", "random", "exhaustive"] = "evolution"
     population: int = 32  # candidates kept per generation and budget

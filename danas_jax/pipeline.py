@@ -139,8 +139,11 @@ def _bounds(config: Config, folder: Path, num_classes: int, tables: lut.Tables) 
 
 
 def train_phase(state: Run) -> dict:
-    """The supernet, trained once on `train` alone, or taken from another run."""
+    """The supernet, trained once on `train` alone, or another run's; none where the search trains each system."""
     config = state.config
+    if config.search.accuracy_from == "training":
+        say("supernet: none, the search trains each system for itself")
+        return reuse.payload_of(state.bounds, 0)
     if config.supernet_from:
         say(f"supernet: taken from {config.supernet_from}")
         return reuse.adopt(config, state.folder)
@@ -210,7 +213,8 @@ def _finalists(state: Run) -> list[Finalist]:
 
 def retrain_phase(state: Run) -> dict:
     """Finalists and baselines, by one recipe, on train and search slice; validation picks the epoch."""
-    params = run.read_arrays(state.folder / reuse.WEIGHTS)
+    weights = state.folder / reuse.WEIGHTS
+    params = run.read_arrays(weights) if state.config.search.accuracy_from == "supernet" else {}
     training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(_finalists(state))

@@ -282,13 +282,28 @@ def phase_payload(run_dir: Path | str, phase: str) -> dict:
 
 
 @contextlib.contextmanager
+def opened(config: Config) -> Generator[Path]:
+    """The run directory of `config`, created or checked (`open_run`), and kept from other processes meanwhile."""
+    folder = run_directory(config)
+    with lock(folder):
+        yield open_run(config)
+
+
+@contextlib.contextmanager
 def lock(run_dir: Path | str) -> Generator[None]:
-    """Keep other processes out of the run directory; UserError naming the process that is in it.
+    """Keep other processes out of the run directory; UserError naming the process that is in it."""
+    _refuse_foreign(Path(run_dir))
+    with exclusive(run_dir):
+        yield
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path | str) -> Generator[None]:
+    """Keep other processes out of a folder, made where it is missing; UserError naming the process that is in it.
 
     A crash leaves nothing to clean up: the kernel releases flock when the process ends.
     """
-    path = Path(run_dir) / ".lock"
-    _refuse_foreign(path.parent)
+    path = Path(folder) / ".lock"
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+")  # noqa: SIM115 - held below
@@ -298,7 +313,7 @@ def lock(run_dir: Path | str) -> Generator[None]:
         except BlockingIOError as error:
             file.seek(0)
             owner = file.read().strip() or "?"
-            raise UserError(f"{run_dir} is in use by process {owner}; wait for it or stop it") from error
+            raise UserError(f"{folder} is in use by process {owner}; wait for it or stop it") from error
         with disk_errors(path):
             file.truncate(0)
             file.write(f"{os.getpid()}\n")

@@ -38,6 +38,7 @@ ORDER = (
         "trained",
         "pipeline",
         "overrides",
+        "evidence",
     ),
     *("bench", "lut", "cli", "__main__"),
 )
