@@ -47,28 +47,32 @@ class Asked:
     extra_budgets: tuple[Limits, ...]  # likewise
 
 
-def run_rows(planner: Planner, asked: Asked, folder: Path) -> Iterator[dict[str, Any]]:
-    """The result of every row, in order; those missing in `folder` are run. See `row_result` for what one holds."""
+def run_rows(planner: Planner, asked: Asked, folder: Path, runs: Path) -> Iterator[dict[str, Any]]:
+    """The result of every row, in order; those missing in `folder` are run below `runs`. See `row_result`."""
+
+    def done(row: Row, supernet: Row | None = None) -> dict[str, Any]:
+        return _done(row, folder, runs, supernet)
+
     for seed in asked.seeds:
         planner_of = replace(planner, config=replace(planner.config, seed=seed))
         joint = planner_of.joint()
-        result = _done(joint, folder)
+        result = done(joint)
         yield result
         fixed = list(dict.fromkeys((*asked.fixed, *best_by_search(result, asked.candidates))))
         if "fixed" in asked.rows:
             for data in fixed:
-                yield _done(planner_of.fixed(data), folder)
+                yield done(planner_of.fixed(data))
         if "random" in asked.rows:
-            yield _done(planner_of.random(str(_run_dir(joint, folder))), folder, supernet=joint)
+            yield done(planner_of.random(str(_run_dir(joint, runs))), supernet=joint)
         if seed in asked.extra_seeds:
             narrow = replace(planner_of, config=replace(planner_of.config, budgets=asked.extra_budgets))
             if "time" in asked.rows:
                 there = best_by_search(result, asked.candidates, asked.extra_budgets) or fixed[:1]
                 for share in asked.shares:
                     for row in (narrow.joint(), *(narrow.fixed(data) for data in there)):
-                        yield _done(shorter(row, share), folder)
+                        yield done(shorter(row, share))
             if "no-supernet" in asked.rows:
-                yield _done(narrow.no_supernet(), folder)
+                yield done(narrow.no_supernet())
 
 
 def best_by_search(
@@ -85,19 +89,19 @@ def best_by_search(
     return list(found.values())
 
 
-def _run_dir(row: Row, folder: Path) -> Path:
-    return Path(os.path.abspath(folder)) / "runs" / row.key
+def _run_dir(row: Row, runs: Path) -> Path:
+    return Path(os.path.abspath(runs)) / row.key
 
 
-def _done(row: Row, folder: Path, supernet: Row | None = None) -> dict[str, Any]:
+def _done(row: Row, folder: Path, runs: Path, supernet: Row | None) -> dict[str, Any]:
     """The row's result, read or made; `supernet`: the row whose supernet it takes, trained first where it is gone."""
     saved = folder / "rows" / f"{row.key}.json"
     if saved.exists():
         return run.read_json(saved)
     say(f"== {row.name}, seed {row.config.seed}" + (f", {row.share:g} of the time" if row.share < 1 else ""))
-    if supernet and not run.phase_done(_run_dir(supernet, folder), "train"):
-        _run(supernet, _run_dir(supernet, folder), ("train",))
-    directory = _run_dir(row, folder)
+    if supernet and not run.phase_done(_run_dir(supernet, runs), "train"):
+        _run(supernet, _run_dir(supernet, runs), ("train",))
+    directory = _run_dir(row, runs)
     if row.config.budgets:
         _run(row, directory, PHASES)
     else:

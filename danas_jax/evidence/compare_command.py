@@ -45,6 +45,7 @@ def compare_command(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5], help="of the search time (0.25 0.5)")
     parser.add_argument("--full", action="store_true", help="every common configuration, all seeds and budgets in all")
     parser.add_argument("--out", type=Path, help="where rows and results are kept (<run dir>-compare)")
+    parser.add_argument("--runs", type=Path, help="where the rows' runs live, which take gigabytes (<out>/runs)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     if any(a in ("-h", "--help") for a in arguments):
         print(parser.format_help())
@@ -97,7 +98,7 @@ def _compare(config: Config, options: argparse.Namespace, folder: Path) -> dict[
     asked = _asked(config, options, Asked)
     say(_plan_text(asked, config))
     with run.exclusive(folder):
-        results = list(run_rows(planner, asked, folder))
+        results = list(run_rows(planner, asked, folder, options.runs or folder / "runs"))
     return {"name": config.name, "seeds": options.seeds, **summary(results, config.budgets, config.seed)}
 
 
