@@ -48,6 +48,8 @@ def batch_norm_network(layers, images, params=None, stats=None, seed=0):
             y = x + tensors[layer.inputs[1]]
         elif layer.op == "avg_pool":
             y = x.mean(axis=(1, 2), keepdims=True)
+        elif layer.op == "max_pool":
+            y = kernels.max_pool(x, layer.kernel, layer.stride)
         elif layer.op == "dense":
             y = kernels.dense(x, params[layer.name]["kernel"]) + params[layer.name]["bias"]
         else:
