@@ -6,8 +6,8 @@ import numpy as np
 from space_toys import ODD
 from supernet_toys import SPACE
 
-from danas_jax.baselines import ds_cnn
 from danas_jax.layers import LayerBuilder
+from danas_jax.networks import ds_cnn
 from danas_jax.views.image import ImageView
 
 
