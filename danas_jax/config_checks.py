@@ -7,6 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from danas_jax.baselines import baseline_layers
 from danas_jax.config import Config, DataSettings, Limits, TrainStage, elastic_kinds
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
@@ -105,6 +106,11 @@ def validate(config: Config) -> None:
             config.space.view.only(baseline.data)
         except UserError as error:
             problems.append(f"baselines: {baseline.name}: data = {baseline.data}: as in a space, {error}")
+            continue
+        try:
+            baseline_layers(baseline, config.space.view, num_classes=2)
+        except UserError as error:
+            problems.append(f"baselines: {baseline.name}: {error}")
     if problems:
         raise UserError("\n".join(problems))
 
