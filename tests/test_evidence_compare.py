@@ -66,6 +66,17 @@ def test_the_search_without_a_supernet_costs_what_the_supernet_costs():
     assert settings.population * (settings.generations + 1) >= max(8, 0.5 * macs / one)
 
 
+def test_the_references_are_those_that_fit_and_that_the_pictures_hold():
+    wide = dataclasses.replace(TOY.space, view=ImageView((16, 96), ("mono", "rgb")))
+    config = dataclasses.replace(TOY, space=wide, budgets=(Limits(sram_bytes=60_000), Limits(sram_bytes=40_000)))
+    names = [baseline.name for baseline in rows.fitting_references(config, 2)]
+    assert names == ["colabnas_k2_c3_50_rgb", "colabnas_k4_c5_50_rgb", "colabnas_k8_c5_50_rgb"]
+    mine = dataclasses.replace(config, baselines=rows.references(wide.view)[1:2])
+    assert [baseline.name for baseline in rows.fitting_references(mine, 2)] == [names[0], names[2]]
+    small = dataclasses.replace(config, space=TOY.space)
+    assert rows.fitting_references(small, 2) == ()
+
+
 def network(name, right, budget=TOY.budgets[0], kind="candidate", validation=0.5):
     right = np.array(right, bool)
     return {

@@ -24,7 +24,7 @@ from danas_jax.console import say
 from danas_jax.deploy.answers import answers_path, read_answers, real_valued
 from danas_jax.deploy.export import FILES
 from danas_jax.errors import UserError
-from danas_jax.evidence.rows import JOINT, Planner, Row, shorter
+from danas_jax.evidence.rows import Planner, Row, shorter
 from danas_jax.search import archive
 from danas_jax.views import data_text
 from danas_jax.views.base import DataConfig
@@ -179,8 +179,3 @@ def _note_reads(path: Path, row: Row, result: dict[str, Any]) -> None:
     for name, images in dict.fromkeys((n["name"], n["images"]) for n in result["networks"]):
         writer.writerow((now["time"], now["git_commit"], row.key, name, images))
     run.write_text(path, old + out.getvalue())
-
-
-def is_joint(result: dict[str, Any]) -> bool:
-    """Whether a row's result is the full joint search."""
-    return result["row"] == JOINT and result["share"] == 1

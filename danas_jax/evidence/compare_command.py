@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def _compare(config: Config, options: argparse.Namespace, folder: Path) -> dict[
     from danas_jax import runtime
     from danas_jax.data.dataset import open_data
     from danas_jax.evidence.compare import Asked, run_rows  # brings jax
-    from danas_jax.evidence.rows import Planner
+    from danas_jax.evidence.rows import Planner, fitting_references
     from danas_jax.evidence.summary import summary
     from danas_jax.hardware import boards, run_tables
 
@@ -94,6 +95,9 @@ def _compare(config: Config, options: argparse.Namespace, folder: Path) -> dict[
     boards.remember(config.boards)
     tables = run_tables.load(config.latency_tables, config.budgets)
     data = open_data(config.data, native_resolution_px(config), config.seed)
+    if "references" in options.rows:
+        more = fitting_references(config, len(data.class_names))
+        config = replace(config, baselines=(*config.baselines, *more))
     planner = Planner(config, len(data.items["train"]), len(data.class_names), tables)
     asked = _asked(config, options, Asked)
     say(_plan_text(asked, config))

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from danas_jax.config import Config, Limits
+from danas_jax.baselines import baseline_layers, references
+from danas_jax.config import Baseline, Config, Limits, native_resolution_px
 from danas_jax.errors import UserError
 from danas_jax.hardware import cost, lut
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.plan import Plan
-from danas_jax.views.base import DataConfig, View
-from danas_jax.views.image import ImageView
+from danas_jax.views.base import DataConfig, NetworkInput, View
+from danas_jax.views.image import ImageData, ImageView
 
 JOINT, RANDOM, NO_SUPERNET = "data-aware", "random", "no supernet"
 FIXED_RESOLUTIONS_PX, FIXED_COLOURS = (48, 64, 96, 128, 160), ("rgb", "mono")
@@ -62,6 +63,29 @@ def usual_fixed(view: View, native_px: int) -> list[DataConfig]:
         return [costliest(view)]
     sizes = [size for size in FIXED_RESOLUTIONS_PX if size <= native_px]
     return [costliest(view, resolution_px=size, colour=colour) for size in sizes for colour in FIXED_COLOURS]
+
+
+def fitting_references(config: Config, num_classes: int) -> tuple[Baseline, ...]:
+    """Published networks that fit one of the budgets at their usual input, which the decoded pictures must hold.
+
+    Those that the config has already are left out.
+    """
+    known = {baseline.name for baseline in config.baselines}
+    found = []
+    for baseline in references(config.space.view):
+        if isinstance(baseline.data, ImageData) and baseline.data.resolution_px > native_resolution_px(config):
+            continue
+        layers = baseline_layers(baseline, config.space.view, num_classes)
+        figures = cost.cost(layers, source=NetworkInput(config.space.view, baseline.data))
+        fits = any(cost.fits(as_arrays(figures), limits)[0] for limits in config.budgets)
+        if baseline.name not in known and fits:
+            found.append(baseline)
+    return tuple(found)
+
+
+def as_arrays(costs: dict[str, float]) -> dict[str, np.ndarray]:
+    """One network's costs as arrays [1]; what is not known (latency without a board) is NaN, which keeps no limit."""
+    return {key: np.array([np.nan if costs.get(key) is None else costs[key]], float) for key in cost.COST_KEYS}
 
 
 def training_macs(space: SearchSpace, config: Config, bounds: Bounds, images: int, num_classes: int) -> float:

@@ -11,8 +11,8 @@ import numpy as np
 
 from danas_jax.config import Limits
 from danas_jax.evidence.compare import unpacked
-from danas_jax.evidence.rows import JOINT, NO_SUPERNET, RANDOM
-from danas_jax.hardware.cost import COST_KEYS, fits
+from danas_jax.evidence.rows import JOINT, NO_SUPERNET, RANDOM, as_arrays
+from danas_jax.hardware.cost import fits
 from danas_jax.metrics import bootstrap_interval, paired_bootstrap
 from danas_jax.report.table import budget_text
 
@@ -69,14 +69,9 @@ def by_budget(results: Sequence[dict[str, Any]], budgets: Sequence[Limits]) -> N
                 first.add(index)
             else:
                 for i, limits in enumerate(budgets):
-                    if fits(_costs(network["predicted"]), limits)[0]:
+                    if fits(as_arrays(network["predicted"]), limits)[0]:
                         found[network["name"], i].append(network)
     return dict(found)
-
-
-def _costs(predicted: dict[str, Any]) -> dict[str, np.ndarray]:
-    """One network's costs as arrays; what is not known (latency without a board) is NaN, which keeps no limit."""
-    return {key: np.array([np.nan if predicted.get(key) is None else predicted[key]], float) for key in COST_KEYS}
 
 
 def _right(group: Sequence[dict[str, Any]]) -> np.ndarray:
