@@ -113,6 +113,7 @@ def test_the_rows_together_by_hand():
         row("96 px rgb", 0, [network("c", four[2], validation=0.6)], left_out=[(TOY.budgets[1], "needs more")]),
         row("48 px mono", 0, [network("d", four[3], validation=0.7)]),
         row("data-aware", 0, [network("e", four[3])], share=0.5),
+        row("random", 0, [network("f", four[0])]) | {"times_s": {"train": 0.1, "search": 15.0, "retrain": 1.0}},
     ]
     found = summary.summary(results, TOY.budgets, seed=0)
     first = {cell["row"]: cell for cell in found["cells"] if cell["budget"] == 0}
@@ -128,6 +129,8 @@ def test_the_rows_together_by_hand():
         "difference": pytest.approx(0.375),
         "interval": first["96 px rgb"]["joint_minus_this"]["interval"],
     }
+    (random,) = (entry for entry in found["times"] if entry["row"] == "random")
+    assert random["search_minutes"] == 1.25  # with the supernet that it took over
     half = [entry for entry in found["times"] if entry["share"] == 0.5]
     assert [(entry["row"], entry["search_minutes"], entry["int8_test"]) for entry in half] == [
         ("data-aware", 1.5, 0.25)

@@ -171,11 +171,13 @@ def unpacked(text: str, images: int) -> np.ndarray:
 
 
 def _note_reads(path: Path, row: Row, result: dict[str, Any]) -> None:
-    """One line for each network that was shown the test split."""
+    """One line for each network that was shown the test split; once, however often the row was stopped."""
     old = path.read_text() if path.exists() else ",".join(_READ_FIELDS) + "\n"
+    noted = {(line["row"], line["network"]) for line in csv.DictReader(io.StringIO(old))}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     now = result["provenance"]
     for name, images in dict.fromkeys((n["name"], n["images"]) for n in result["networks"]):
-        writer.writerow((now["time"], now["git_commit"], row.key, name, images))
+        if (row.key, name) not in noted:
+            writer.writerow((now["time"], now["git_commit"], row.key, name, images))
     run.write_text(path, old + out.getvalue())
