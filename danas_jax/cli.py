@@ -30,6 +30,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro;
                                          --firmware arduino|zephyr|bare, --emulate cortex-m4|cortex-m7
        danas report CONFIG [flags]       the table and report/index.html
+       danas status RUN [--watch] [--json]    where a run stands: at work or stopped, how far, what it found
        danas predict RUN_OR_TFLITE FILE_OR_FOLDER|--webcam [--json]
        danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
@@ -149,6 +150,11 @@ def _command(arguments: list[str]) -> int:
 
         data_command(rest)
         return OK
+    if command == "status":
+        from danas_jax.report.status_command import status_command
+
+        status_command(rest)
+        return OK
     if command == "boards":
         from danas_jax.hardware.boards_command import boards_command
 
@@ -157,7 +163,7 @@ def _command(arguments: list[str]) -> int:
     commands = ("run", *PHASES)
     if command not in commands:
         near = difflib.get_close_matches(
-            command, (*commands, "predict", "evaluate", "bench", "boards", "data", "lut", "cost"), n=1
+            command, (*commands, "status", "predict", "evaluate", "bench", "boards", "data", "lut", "cost"), n=1
         )
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
