@@ -50,7 +50,8 @@ def moments(place):
     def take(name):
         if name not in found:
             copy = place / f"killed in {name}"
-            shutil.copytree(folder, copy)  # its lock file is another file: nobody holds it
+            with contextlib.suppress(shutil.Error):  # checkpoints are written meanwhile: a temporary file may be gone
+                shutil.copytree(folder, copy)  # its lock file is another file: nobody holds it
             found[name] = status(folder), copy
 
     append, mark, write = run.append_metrics, run.mark_done, run.write_bytes
