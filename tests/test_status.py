@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -47,8 +48,12 @@ def moments(place):
     """What status told during a run, and what a kill -9 there leaves: {moment: (status, copy of the folder)}."""
     folder, found = place / "run", {}
 
+    one_at_a_time = threading.Lock()  # networks are retrained in threads
+
     def take(name):
-        if name not in found:
+        with one_at_a_time:
+            if name in found:
+                return
             copy = place / f"killed in {name}"
             with contextlib.suppress(shutil.Error):  # checkpoints are written meanwhile: a temporary file may be gone
                 shutil.copytree(folder, copy)  # its lock file is another file: nobody holds it
@@ -149,9 +154,11 @@ def test_networks_go_from_retrained_to_tested(moments):
     assert everyone >= 2
     assert [count("search done", key) for key in steps] == [0, 0, 0]
     assert [count("export", key) for key in steps] == [everyone, 0, 0]
-    assert [count("one exported", key) for key in steps] == [everyone, 1, 0]
+    retrained, exported, tested = (count("one exported", key) for key in steps)
+    assert (retrained, tested) == (everyone, 0)
+    assert 1 <= exported <= everyone  # another one may be ready in the same moment
     assert [count("end", key) for key in steps] == [everyone] * 3
-    assert moments["one exported"][0]["phases"][3]["progress"]["done"] == 1
+    assert moments["one exported"][0]["phases"][3]["progress"]["done"] == exported
 
 
 def test_a_finished_run(moments):
