@@ -31,6 +31,7 @@ COMMANDS = {  # beside the phases and predict: module and function, which starts
     "evaluate": ("report.evaluate_command", "evaluate_command"),
     "lut": ("lut.command", "main"),
     "rank": ("evidence.rank_command", "rank_command"),
+    "status": ("report.status_command", "status_command"),
 }
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
 
@@ -43,6 +44,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro;
                                          --firmware arduino|zephyr|bare, --emulate cortex-m4|cortex-m7
        danas report CONFIG [flags]       the table and report/index.html
+       danas status RUN [--watch] [--json]    where a run stands: at work or stopped, how far, what it found
        danas predict RUN_OR_TFLITE FILE_OR_FOLDER|--webcam [--json]
        danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them

@@ -25,6 +25,7 @@ from danas_jax.deploy.answers import answers_path, read_answers, real_valued
 from danas_jax.deploy.export import FILES
 from danas_jax.errors import UserError
 from danas_jax.evidence.rows import Planner, Row, shorter
+from danas_jax.provenance import provenance
 from danas_jax.search import archive
 from danas_jax.views import data_text
 from danas_jax.views.base import DataConfig
@@ -130,7 +131,7 @@ def row_result(row: Row, directory: Path) -> dict[str, Any]:
         "networks": [],
         "accuracy_by_data": [],
         "times_s": {},
-        "provenance": run.provenance(),
+        "provenance": provenance(),
     }
     if not row.config.budgets:
         return result

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import run, runtime
+from danas_jax import runtime
 from danas_jax.config import Config, RetrainSettings, native_resolution_px
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import open_data
@@ -24,6 +24,7 @@ from danas_jax.evidence.agreement import agreement, ceiling_tau, tau_intervals
 from danas_jax.evidence.pool import Pool, draw
 from danas_jax.evidence.zero_cost import naswot
 from danas_jax.hardware.cost import COST_KEYS
+from danas_jax.provenance import provenance
 from danas_jax.report.table import budget_text
 from danas_jax.search import predictor
 from danas_jax.supernet.in_flight import in_flight
@@ -176,5 +177,5 @@ def _result(config: Config, ranked: Ranked, settings: RankSettings) -> dict[str,
             }
             for i in range(len(ranked.ids))
         ],
-        "provenance": run.provenance(),
+        "provenance": provenance(),
     }
