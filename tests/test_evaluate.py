@@ -182,7 +182,7 @@ def test_validation_unless_another_split_is_named(model, split, capsys):
     assert result["figures"]["confusion"] == confusion(model, split / "val")
     tested = found(capsys, model, split, "--split", "test")
     assert tested["figures"]["confusion"] == confusion(model, split / "test")
-    assert "these are the pictures of a test split" in tested["notes"][0]
+    assert "these are the images of a test split" in tested["notes"][0]
     assert found(capsys, model, split / "test")["notes"] == tested["notes"]
     assert found(capsys, model, split / "test")["figures"] == tested["figures"]
 
@@ -195,10 +195,10 @@ def config_of(data, **changes):
 def test_a_runs_own_test_split_is_a_look_at_test(model, split, capsys):
     write_json(model.parents[2] / "config.json", to_json(config_of(split)))
     notes = {s: found(capsys, model, split, "--split", s)["notes"] for s in ("train", "validation", "test")}
-    assert notes["train"] == ["12 of the pictures are among those that the network was trained on"]
-    assert "12 of the pictures are the run's own validation split" in notes["validation"][0]
+    assert notes["train"] == ["12 of the images are among those that the network was trained on"]
+    assert "12 of the images are the run's own validation split" in notes["validation"][0]
     assert notes["test"] == [
-        "12 of the pictures are the run's own test split: this is a look at test, choose nothing by it"
+        "12 of the images are the run's own test split: this is a look at test, choose nothing by it"
     ]
     assert found(capsys, model, split / "test")["notes"] == notes["test"]
 
@@ -222,7 +222,7 @@ def test_a_runs_own_folder_without_splits_has_the_runs(model, tmp_path, capsys):
 
 def test_a_run_whose_pictures_are_gone(model, flat, tmp_path, capsys):
     write_json(model.parents[2] / "config.json", to_json(config_of(tmp_path / "gone")))
-    assert "whether the network was trained on these pictures is not known" in found(capsys, model, flat)["notes"][0]
+    assert "whether the network was trained on these examples is not known" in found(capsys, model, flat)["notes"][0]
 
 
 def test_slices_and_operating_point(model, flat, capsys):

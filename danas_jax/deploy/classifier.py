@@ -67,7 +67,10 @@ class Classifier:
     def require_picture(self, where: str) -> None:
         """UserError naming `where` unless its input is one square picture, grey or in colour."""
         if self.shape[0] != self.shape[1] or self.channels not in (1, 3):
-            raise UserError(f"{where}: its input is {[1, *self.shape]}, not [1, R, R, 1 or 3]: one square picture")
+            raise UserError(
+                f"{where}: its input is {[1, *self.shape]}, not [1, R, R, 1 or 3]: one square picture; sound and "
+                "series of danas need their manifest.json"
+            )
 
     @property
     def is_softmax(self) -> bool:
