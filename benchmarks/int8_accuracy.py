@@ -2,8 +2,10 @@
 
 Per network of a run (finalists and baselines, as retrained) and seed (of the calibration pictures and of the
 fine-tuning's batches): int8 accuracy on validation minus float's in percentage points. `ptq` is the calibration that
-the export would choose, `qat` the fine-tuned network, `exported` the better of both. Several runs, say of other seeds,
-go into the same table. Finished rows are skipped and a fine-tuning resumes, so the same command goes on.
+the export would choose, `qat` what fine-tuning gives (of its epochs and the untuned network the best), `exported` the
+better of both; `qat_epochs_accuracy` is that of the best epoch, empty where the fine-tuning was resumed. Several runs,
+say of other seeds, go into the same table. Finished rows are skipped and a fine-tuning resumes, so the same command
+goes on.
 
     python benchmarks/int8_accuracy.py RUN [RUN ...] --out benchmarks/results/int8_accuracy.csv
 
@@ -33,10 +35,11 @@ from danas_jax.deploy.ranges import METHODS
 
 SHARES = ("float", *METHODS, QAT)
 POINTS = (*(f"{name}_points" for name in METHODS), "ptq_points", "qat_points", "exported_points")
+RECIPE = ("qat_epochs", "qat_learning_rate", "qat_distillation")
 FIELDS = (
-    *("run", "network", "kind", "resolution_px", "colour", "seed", "images", "qat_epochs", "qat_learning_rate"),
+    *("run", "network", "kind", "resolution_px", "colour", "seed", "images", *RECIPE),
     *SHARES,
-    *("ptq", "exported"),
+    *("qat_epochs_accuracy", "ptq", "exported"),
     *POINTS,
 )
 
@@ -82,6 +85,7 @@ def main() -> None:
     parser.add_argument("--qat-epochs", type=int, default=4)
     parser.add_argument("--weights", default="retrain", help="folder in RUN; {start} = inherited, or scratch if fixed")
     parser.add_argument("--qat-learning-rate", type=float, help="the run's export.qat_learning_rate, unless given")
+    parser.add_argument("--qat-distillation", type=float, help="the run's export.qat_distillation, unless given")
     parser.add_argument("--networks", nargs="+", help="of the run, all unless given")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/int8_accuracy.csv"))
     options = parser.parse_args()
@@ -90,9 +94,12 @@ def main() -> None:
     rows = read_rows(options.out)
     for folder in options.runs:
         config = read_config(folder / "config.json")
-        rate = options.qat_learning_rate or config.export.qat_learning_rate
+        asked = {"qat_learning_rate": options.qat_learning_rate, "qat_distillation": options.qat_distillation}
         settings = dataclasses.replace(
-            config.export, calibration="best", qat_epochs=options.qat_epochs, qat_learning_rate=rate
+            config.export,
+            calibration="best",
+            qat_epochs=options.qat_epochs,
+            **{name: value for name, value in asked.items() if value is not None},
         )
         data = open_data(config.data, native_frame(config), config.seed)
         training = joined(data.load("train", "export"), data.load("search", "export"))
@@ -110,19 +117,26 @@ def main() -> None:
                     **finalist.source.values,
                     "seed": seed,
                     "images": len(validation),
-                    "qat_epochs": options.qat_epochs,
-                    "qat_learning_rate": rate,
+                    **{name: getattr(settings, name) for name in RECIPE},
                 }
                 if any(all(done[name] == str(value) for name, value in row.items()) for done in rows):
                     continue
                 weights = run.read_arrays(trained / "weights.npz")
-                saved = folder / "int8_accuracy" / finalist.name / f"{seed}_{options.qat_epochs}_{rate}"
+                saved = (
+                    folder / "int8_accuracy" / finalist.name / "_".join(str(row[name]) for name in ("seed", *RECIPE))
+                )
+                epochs: list[float] = []
+
+                def log(event, name=finalist.name, seed=seed, epochs=epochs):
+                    print(name, seed, event, flush=True)
+                    epochs.append(event["validation_accuracy"])
+
                 *_, tried = int8_network(
                     finalist.layers, finalist.source, weights["params"], weights["stats"], settings, config.retrain,
-                    training, validation, seed, saved,
-                    lambda event, name=finalist.name, seed=seed: print(name, seed, event, flush=True),
+                    training, validation, seed, saved, log,
                 )  # fmt: skip
                 row |= measured(tried)
+                row["qat_epochs_accuracy"] = round(max(epochs), 4) if len(epochs) == settings.qat_epochs else ""
                 with options.out.open("a", newline="") as file:
                     csv.DictWriter(file, FIELDS).writerow(row)
                 print(row, flush=True)

@@ -1,9 +1,10 @@
 """What inherited weights save: a run's finalists retrained from the supernet's weights and from scratch.
 
 Per finalist and seed (of initial weights, order and views): from scratch, inherited with as many image views, inherited
-with a third of them; the fixed networks of the run from scratch. Validation chooses the epoch in all of them, as in the
-pipeline, and gives the accuracy in the table. Finished rows are skipped and a training resumes, so the same command
-goes on; the weights stay below RUN/retraining/, where benchmarks/int8_accuracy.py can take them.
+with a third of them (--ways leaves some out); the fixed networks of the run from scratch. Validation chooses the epoch
+in all of them, as in the pipeline, and gives the accuracy in the table. Finished rows are skipped and a training
+resumes, so the same command goes on; the weights stay below RUN/retraining/, where benchmarks/int8_accuracy.py can take
+them.
 
     python benchmarks/retraining.py RUN --out benchmarks/results/retraining.csv
 """
@@ -24,7 +25,8 @@ from danas_jax.data.dataset import open_data
 from danas_jax.deploy.finalists import Finalist, each_once, found, joined, retrain_one
 from danas_jax.supernet.in_flight import in_flight
 
-SCRATCH, INHERITED = "scratch", "inherited"
+SCRATCH, INHERITED, A_THIRD = "scratch", "inherited", "a-third"
+WAYS = (INHERITED, SCRATCH, A_THIRD)
 FIELDS = ("run", "network", "kind", "resolution_px", "colour", "start", "epochs", "image_views", "seed", "accuracy")
 
 
@@ -47,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", type=Path, help="a run that has been searched")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="of the finalists")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/retraining.csv"))
     options = parser.parse_args()
     runtime.keep_freed_memory()
@@ -85,11 +88,11 @@ def main() -> None:
     with options.out.open() as file:
         done = {tuple(row[name] for name in FIELDS[:-1] if name != "image_views") for row in csv.DictReader(file)}
     epochs = config.retrain.epochs
-    ways = ((INHERITED, epochs), (SCRATCH, epochs), (INHERITED, epochs // 3))
+    ways = {INHERITED: (INHERITED, epochs), SCRATCH: (SCRATCH, epochs), A_THIRD: (INHERITED, epochs // 3)}
     jobs = [
-        (seed, finalist, *way)
-        for seed, way, finalist in itertools.product(options.seeds, ways, chosen)
-        if finalist.kind == "candidate" or way == (SCRATCH, epochs)
+        (seed, finalist, *ways[way])
+        for seed, way, finalist in itertools.product(options.seeds, WAYS, chosen)
+        if way in (options.ways if finalist.kind == "candidate" else (SCRATCH,))
     ]
     for row in in_flight(row_of, jobs):
         if tuple(str(row[name]) for name in FIELDS[:-1] if name != "image_views") not in done:

@@ -1,50 +1,39 @@
-"""Fixed networks as LayerSpec lists, written from their published layer tables."""
+"""Baselines as layers, and the references: what one would have used instead, each at its usual input."""
 
 from __future__ import annotations
 
 from danas_jax.config import Baseline
-from danas_jax.layers import LayerBuilder, LayerSpec
+from danas_jax.layers import LayerSpec
+from danas_jax.networks import published_layers
 from danas_jax.views.base import View
+from danas_jax.views.image import ImageData, ImageView
 
-# MobileNetV1 (Howard et al. 2017, arXiv 1704.04861, table 1): (output channels, stride) after the 32-channel stem.
-_MOBILENET_V1 = (
-    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
-    *((512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)),
+REFERENCES = (  # by ascending RAM
+    Baseline("colabnas_k2_c3_50_rgb", "colabnas_c3", ImageData(50, "rgb"), 0.25),
+    Baseline("colabnas_k4_c5_50_rgb", "colabnas_c5", ImageData(50, "rgb"), 0.5),
+    Baseline("colabnas_k8_c5_50_rgb", "colabnas_c5", ImageData(50, "rgb"), 1.0),
+    Baseline("micronet_vww2_50_mono", "micronet_vww2", ImageData(50, "mono"), 1.0),
+    Baseline("mobilenet_v1_025_96_rgb", "mobilenet_v1", ImageData(96, "rgb"), 0.25),
+    Baseline("mcunet_vww0_64_rgb", "mcunet_vww0", ImageData(64, "rgb"), 1.0),
+    Baseline("mcunet_vww1_80_rgb", "mcunet_vww1", ImageData(80, "rgb"), 1.0),
+    Baseline("mobilenet_v2_035_96_rgb", "mobilenet_v2", ImageData(96, "rgb"), 0.35),
+    Baseline("mcunet_vww2_144_rgb", "mcunet_vww2", ImageData(144, "rgb"), 1.0),
+    Baseline("mobilenet_v2_035_144_rgb", "mobilenet_v2", ImageData(144, "rgb"), 0.35),
+    Baseline("mobilenet_v2_035_224_rgb", "mobilenet_v2", ImageData(224, "rgb"), 0.35),
 )
 
 
-def mobilenet_v1(
-    input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0
-) -> tuple[LayerSpec, ...]:
-    """MobileNetV1 on inputs [h, w, c]."""
-    net = LayerBuilder(input_shape)
-    net.conv("stem", int(32 * width_multiplier), kernel=3, stride=2)
-    for i, (width, stride) in enumerate(_MOBILENET_V1):
-        net.depthwise(f"b{i}.depthwise", kernel=3, stride=stride)
-        net.conv(f"b{i}.pointwise", int(width * width_multiplier))
-    net.pool("pool")
-    net.dense("classifier", num_classes)
-    return net.build()
+def references(view: View) -> tuple[Baseline, ...]:
+    """The references whose data are of the view's kind and aspect: all of them for square pictures, else none so far.
 
-
-def ds_cnn(input_shape: tuple[int, int, int], num_classes: int, width_multiplier: float = 1.0) -> tuple[LayerSpec, ...]:
-    """DS-CNN on inputs [frames, bins, c], as MLPerf Tiny has it for keyword spotting ([49, 10, 1], 12 words).
-
-    Banbury et al. 2021, arXiv 2106.07597, after Zhang et al. 2017, arXiv 1711.07128.
+    Their inputs need not be among the view's values, and what they cost is for the caller to ask.
     """
-    net, width = LayerBuilder(input_shape, activation="relu"), int(64 * width_multiplier)
-    net.conv("stem", width, kernel=(10, 4), stride=2)
-    for i in range(4):
-        net.depthwise(f"b{i}.depthwise", kernel=3)
-        net.conv(f"b{i}.pointwise", width)
-    net.pool("pool")
-    net.dense("classifier", num_classes)
-    return net.build()
-
-
-NETWORKS = {"mobilenet_v1": mobilenet_v1, "ds_cnn": ds_cnn}
+    if not isinstance(view, ImageView):
+        return ()
+    return tuple(one for one in REFERENCES if isinstance(one.data, ImageData) and one.data.aspect == view.aspect)
 
 
 def baseline_layers(baseline: Baseline, view: View, num_classes: int) -> tuple[LayerSpec, ...]:
-    """The network of a baseline, as it is trained, costed and exported."""
-    return NETWORKS[baseline.network](view.shape(baseline.data), num_classes, baseline.width_multiplier)
+    """The network of a baseline, as it is trained, costed and exported; UserError where there is none such."""
+    shape = view.shape(baseline.data)
+    return published_layers(baseline.network, shape, num_classes, baseline.width_multiplier)

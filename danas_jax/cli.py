@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import difflib
 import errno
+import importlib
 import json
 import os
 import signal
@@ -19,6 +20,19 @@ from danas_jax import __version__
 from danas_jax.errors import Interrupted, UserError
 
 PHASES = ("train", "search", "retrain", "export", "report")
+COMMANDS = {  # beside the phases and predict: module and function, which starts without jax
+    "bench": ("bench.command", "bench"),
+    "boards": ("hardware.boards_command", "boards_command"),
+    "compare": ("evidence.compare_command", "compare_command"),
+    "cost": ("report.cost_command", "cost_command"),
+    "data": ("data.command", "data_command"),
+    "data check": ("report.check_command", "check_command"),
+    "data suspects": ("report.suspects_command", "suspects_command"),
+    "evaluate": ("report.evaluate_command", "evaluate_command"),
+    "lut": ("lut.command", "main"),
+    "rank": ("evidence.rank_command", "rank_command"),
+    "status": ("report.status_command", "status_command"),
+}
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
 
 HELP = """danas: from photographs to an int8 model that fits the board.
@@ -30,12 +44,15 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas export CONFIG [flags]       int8 .tflite and C header, checked on TensorFlow Lite Micro;
                                          --firmware arduino|zephyr|bare, --emulate cortex-m4|cortex-m7
        danas report CONFIG [flags]       the table and report/index.html
+       danas status RUN [--watch] [--json]    where a run stands: at work or stopped, how far, what it found
        danas predict RUN_OR_TFLITE FILE_OR_FOLDER|--webcam [--json]
        danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
        danas data check PATH [--json]    counts, sizes, duplicates, leaks, unreadable files, a sheet of examples
        danas data suspects RUN [--json]  the labels that the run's networks believe least
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
+       danas compare CONFIG [flags] [--fixed AXIS=VALUE,...] [--seeds 0 1 2] [--full]    does choosing the data pay?
+       danas rank CONFIG [flags] [--pool N] [--export FILE.csv]    does the supernet rank as training alone does?
        danas data prepare NAME           download and prepare a TensorFlow Datasets set, e.g. wake_vision
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
@@ -110,55 +127,16 @@ def _command(arguments: list[str]) -> int:
         return OK
     if command == "predict":
         return _predict(rest)
-    if command == "bench":
-        from danas_jax.bench.command import bench  # its processes import jax, this one does not
-
-        bench(rest)
-        return OK
-    if command == "lut":
-        _quiet()
-        from danas_jax.lut import command as lut
-
-        lut.main(rest)
-        return OK
-    if command == "data" and rest[:1] == ["check"]:
-        from danas_jax.report.check_command import check_command
-
-        check_command(rest[1:])
-        return OK
-    if command == "data" and rest[:1] == ["suspects"]:
-        _quiet()
-        from danas_jax.report.suspects_command import suspects_command
-
-        suspects_command(rest[1:])
-        return OK
-    if command == "cost":
-        from danas_jax.report.cost_command import cost_command
-
-        cost_command(rest)
-        return OK
-    if command == "evaluate":
-        _quiet()
-        from danas_jax.report.evaluate_command import evaluate_command
-
-        evaluate_command(rest)
-        return OK
-    if command == "data":
-        _quiet()
-        from danas_jax.data.command import data_command
-
-        data_command(rest)
-        return OK
-    if command == "boards":
-        from danas_jax.hardware.boards_command import boards_command
-
-        boards_command(rest)
-        return OK
+    two_words = f"{command} {rest[0]}" if rest else ""
+    for name, left in ((two_words, rest[1:]), (command, rest)):
+        if name in COMMANDS:
+            _quiet()
+            module, function = COMMANDS[name]
+            getattr(importlib.import_module(f"danas_jax.{module}"), function)(left)
+            return OK
     commands = ("run", *PHASES)
     if command not in commands:
-        near = difflib.get_close_matches(
-            command, (*commands, "predict", "evaluate", "bench", "boards", "data", "lut", "cost"), n=1
-        )
+        near = difflib.get_close_matches(command, (*commands, "predict", *COMMANDS), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"unknown command {command!r}: {hint}`danas --help` lists them")
     return _phases(command, PHASES if command == "run" else (command,), rest)
@@ -192,9 +170,7 @@ def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
     elif command == "search" and config.supernet_from:
         phases = ("train", "search")  # which only takes it over
     _quiet()
-    folder = run.run_directory(config)
-    with run.lock(folder):
-        run.open_run(config)
+    with run.opened(config) as folder:
         from danas_jax import pipeline  # here, because it brings jax
 
         pipeline.run_phases(config, phases, folder)

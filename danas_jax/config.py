@@ -154,6 +154,9 @@ class TrainSettings:
 class SearchSettings:
     """The search over the trained supernet's subnets."""
 
+    # supernet: of the weights that it shares; training: each system is trained for itself, and there is no supernet
+    accuracy_from: Literal["supernet", "training"] = "supernet"
+    training_epochs: int = 3  # of each system with accuracy_from training; the rest is the retraining's recipe
     # evolution: NSGA-II; gradient: by the supernet's gradient; exhaustive: every system of a small space
     strategy: Literal["evolution", "gradient", "random", "exhaustive"] = "evolution"
     population: int = 32  # candidates kept per generation and budget
@@ -220,7 +223,7 @@ class Baseline:
     """A fixed network trained, exported and tested like a finalist."""
 
     name: str  # folder name under retrain/ and export/
-    network: Literal["mobilenet_v1", "ds_cnn"] = "mobilenet_v1"  # see danas_jax/baselines.py
+    network: str = "mobilenet_v1"  # a name in danas_jax/networks.py
     data: DataConfig = field(default_factory=lambda: ImageData(96, "rgb"))  # of the view's kind
     width_multiplier: float = 0.25  # of the published channel widths
 

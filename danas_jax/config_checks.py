@@ -7,6 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from danas_jax.baselines import baseline_layers
 from danas_jax.config import Config, DataSettings, Limits, TrainStage, elastic_kinds
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
@@ -29,7 +30,7 @@ def validate(config: Config) -> None:
         return [f"{section}.{key}" for section in ("train", "retrain") for key in keys]
 
     need(lambda v: v >= 1, "give 1 or more", *both("epochs", "batch_size", "calibration_images"))
-    need(lambda v: v >= 1, "give 1 or more", "search.population", "search.rerank")
+    need(lambda v: v >= 1, "give 1 or more", "search.population", "search.rerank", "search.training_epochs")
     need(lambda v: v >= 1, "give 1 or more", "search.finalists_per_budget", "retrain.validate_every_epochs")
     need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
     need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "search.screen", "seed")
@@ -54,6 +55,16 @@ def validate(config: Config) -> None:
     need(lambda v: 50 < v <= 100, "give a percentage above 50, up to 100", "export.percentile")
     need(lambda v: 0 < v < 1, "give a share between 0 and 1", "data.search_fraction")
     need(lambda v: 0 < v < 0.5, "give a share below 0.5", "data.validation_fraction", "data.test_fraction")
+    if config.search.accuracy_from == "training":  # there is no supernet
+        for name, value, right in (
+            ("search.strategy", config.search.strategy != "gradient", "another strategy"),
+            ("search.rerank_int8", not config.search.rerank_int8, "False"),
+            ("retrain.inherit", not config.retrain.inherit, "False"),
+            ("retrain.distillation", not config.retrain.distillation, "0"),
+            ("supernet_from", not config.supernet_from, "none"),
+        ):
+            if not value:
+                problems.append(f"{name}: needs a supernet, give {right} with search.accuracy_from = 'training'")
     for section in ("train", "retrain"):
         settings = getattr(config, section)
         if settings.batch_size == 1 and (settings.mixup or settings.cutmix):
@@ -104,6 +115,10 @@ def validate(config: Config) -> None:
                 f"baselines: {baseline.name}: data.aspect = {data.aspect!r}: pictures are decoded to the space's "
                 f"aspect, give {view.aspect!r}"
             )
+        try:
+            baseline_layers(baseline, config.space.view, num_classes=2)
+        except UserError as error:
+            problems.append(f"baselines: {baseline.name}: {error}")
     if problems:
         raise UserError("\n".join(problems))
 

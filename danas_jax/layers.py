@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
+from danas_jax.errors import UserError
+
 INPUT = "input"  # the name by which layers refer to the network's input tensor
 
 BN_EPSILON = 1e-3  # of every batch normalisation, in training and when it is folded
 
-CONV, DEPTHWISE, ADD, AVG_POOL, DENSE = "conv", "depthwise", "add", "avg_pool", "dense"
+CONV, DEPTHWISE, ADD, DENSE = "conv", "depthwise", "add", "dense"
+AVG_POOL, MAX_POOL = POOLS = "avg_pool", "max_pool"
 
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One operator of a network executed in list order on [h, w, c] tensors (SAME padding throughout).
+    """One operator of a network executed in list order on [h, w, c] tensors (SAME padding but for pools).
 
     `kernel` is (k_h, k_w), `stride` that of both axes. `conv` and `depthwise` carry batch normalisation while training
-    (`batch_norm`); it is folded for export. `avg_pool` pools the whole map to 1x1. `dense` flattens its input.
-    `add` has two inputs of equal shape.
+    (`batch_norm`); it is folded for export. `avg_pool` pools the whole map to 1x1, `max_pool` takes the largest of each
+    whole window. `dense` flattens its input. `add` has two inputs of equal shape.
     """
 
     name: str
@@ -98,6 +101,15 @@ class LayerBuilder:
     def add(self, name: str, other: str) -> str:
         """Residual sum of the last layer and `other`."""
         return self._append(LayerSpec(name, ADD, (self.last, other), self.shape, self.shape))
+
+    def max_pool(self, name: str, size: int = 2) -> str:
+        """The largest of each window of size x size, side by side; UserError where the map holds none."""
+        height, breadth, channels = self.shape
+        window = size, 1 if self.one_dimensional else size
+        if height < window[0] or breadth < window[1]:
+            raise UserError(f"layer {name}: a map of {height}x{breadth} holds no window of {window[0]}x{window[1]}")
+        out = height // window[0], breadth // window[1], channels
+        return self._append(LayerSpec(name, MAX_POOL, (self.last,), self.shape, out, window, size))
 
     def pool(self, name: str) -> str:
         """Average over the whole map."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import reuse, run, runtime
+from danas_jax import reuse, run, runtime, tensorboard
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.config import Config, native_frame
 from danas_jax.console import Progress, say
@@ -42,6 +43,7 @@ class Run:
     data: Data
     bounds: Bounds
     latency_tables: lut.Tables
+    to_tensorboard: Callable[[dict], None]
 
     @property
     def num_classes(self) -> int:
@@ -58,8 +60,14 @@ class Run:
         return loaded
 
     def record(self, phase: str) -> Callable[[dict], None]:
-        """A logger into metrics.jsonl."""
-        return lambda event: run.append_metrics(self.folder, {"phase": phase, **event})
+        """A logger into metrics.jsonl, and from there into TensorBoard's event files."""
+
+        def log(event: dict) -> None:
+            record = {"phase": phase, "unix_time_s": round(time.time(), 2), **event}
+            run.append_metrics(self.folder, record)
+            self.to_tensorboard(record)
+
+        return log
 
     def training_log(self, phase: str, name: str, progress: Progress) -> Callable[[dict], None]:
         """A logger of the training of network `name`: shown and into metrics.jsonl."""
@@ -85,7 +93,13 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
         say(f"warning: {warning}")
     operating_point.check(config.export, data.class_names)
     bounds = _bounds(config, folder, len(data.class_names), tables)
-    state = Run(config, folder, data, bounds, tables)
+    wanted = any(phase != "report" and not run.phase_done(folder, phase) for phase in phases)
+    with tensorboard.writer(folder) if wanted else contextlib.nullcontext(lambda record: None) as to_tensorboard:
+        _each_phase(Run(config, folder, data, bounds, tables, to_tensorboard), phases)
+
+
+def _each_phase(state: Run, phases: tuple[str, ...]) -> None:
+    config, folder = state.config, state.folder
     steps = {"train": train_phase, "search": search_phase, "retrain": retrain_phase, "export": export_phase}
     for phase in phases:
         if phase == "report":
@@ -139,8 +153,11 @@ def _bounds(config: Config, folder: Path, num_classes: int, tables: lut.Tables) 
 
 
 def train_phase(state: Run) -> dict:
-    """The supernet, trained once on `train` alone, or taken from another run."""
+    """The supernet, trained once on `train` alone, or another run's; none where the search trains each system."""
     config = state.config
+    if config.search.accuracy_from == "training":
+        say("supernet: none, the search trains each system for itself")
+        return reuse.payload_of(state.bounds, 0)
     if config.supernet_from:
         say(f"supernet: taken from {config.supernet_from}")
         return reuse.adopt(config, state.folder)
@@ -181,8 +198,9 @@ def search_phase(state: Run) -> dict:
                 f"search generation {event['generation']}{planned}: {event['evaluations']} systems evaluated, "
                 f"best {METRIC_NAMES[config.search.metric]} per budget {best}"
             )
-            volumes = [row["hypervolume"] for row in event["budgets"]]
-            state.record("search")({"step": event["generation"], "hypervolume": volumes})
+            per_budget = {key: [row[key] for row in event["budgets"]] for key in ("best_accuracy", "hypervolume")}
+            counts = {"step": event["generation"], "steps": event["generations"], "evaluations": event["evaluations"]}
+            state.record("search")({**counts, **per_budget})
 
         supernet = Trained(
             config, state.folder, training, slice_, state.num_classes, state.bounds, state.latency_tables,
@@ -210,7 +228,8 @@ def _finalists(state: Run) -> list[Finalist]:
 
 def retrain_phase(state: Run) -> dict:
     """Finalists and baselines, by one recipe, on train and search slice; validation picks the epoch."""
-    params = run.read_arrays(state.folder / reuse.WEIGHTS)
+    weights = state.folder / reuse.WEIGHTS
+    params = run.read_arrays(weights) if state.config.search.accuracy_from == "supernet" else {}
     training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(_finalists(state))

@@ -1,4 +1,4 @@
-"""The run directory: atomic files, provenance, metrics, phase markers and the lock. See docs/run_directory.md.
+"""The run directory: atomic files, metrics, phase markers and the lock. See docs/run_directory.md.
 
 Everything here may be killed at any instant: a file is either the old one or the new one, never half of each.
 """
@@ -6,28 +6,25 @@ Everything here may be killed at any instant: a file is either the old one or th
 from __future__ import annotations
 
 import contextlib
-import datetime
 import errno
 import fcntl
 import io
 import json
 import math
 import os
-import platform
-import subprocess
-import sys
 import tempfile
+import time
 from collections.abc import Generator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from danas_jax import config_io
 from danas_jax.config import Config
 from danas_jax.errors import UserError
+from danas_jax.provenance import provenance
 
 SCHEMA_VERSION = 1
-_PACKAGES = ("danas-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tflite-micro", "pillow")
+_LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.02  # `holder` takes the lock for an instant
 
 
 @contextlib.contextmanager
@@ -166,20 +163,29 @@ def append_metrics(run_dir: Path | str, record: dict) -> None:
 
 def read_metrics(run_dir: Path | str) -> list[dict]:
     """The events of metrics.jsonl in order; a torn last line is ignored, damage elsewhere is a UserError."""
+    records, damage = scan_metrics(run_dir)
+    if damage:
+        raise UserError(damage[0])
+    return records
+
+
+def scan_metrics(run_dir: Path | str) -> tuple[list[dict], list[str]]:
+    """The events of metrics.jsonl that can be read, in order, and a sentence for each line that cannot."""
     path = Path(run_dir) / "metrics.jsonl"
     if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    records = []
-    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is empty or torn
+        return [], []
+    records, damage = [], []
+    # What follows the last newline is empty or torn.
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
         try:
             record = json.loads(line, parse_constant=_no_constant)
             if not isinstance(record, dict):
                 raise ValueError("a JSON object is expected")
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}, line {number} is damaged: {error}") from error
-        records.append(record)
-    return records
+            damage.append(f"{path}, line {number} is damaged: {error}")
+        else:
+            records.append(record)
+    return records, damage
 
 
 def run_directory(config: Config) -> Path:
@@ -231,41 +237,6 @@ def _record_provenance(folder: Path) -> None:
         write_json(path, {"sessions": [*sessions, now]})
 
 
-def provenance() -> dict:
-    """Versions, machine, git commit and command of this process (JSON-ready)."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return {
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "versions": versions,
-        "git_commit": _git_commit(),
-    }
-
-
-def _git_commit() -> str | None:
-    """Commit of the tree this package is imported from, `+` appended when edited; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():  # an installed package inside somebody's repository is not ours
-        return None
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
 def phase_done(run_dir: Path | str, phase: str) -> bool:
     """Whether `mark_done` was called for `phase`."""
     return (Path(run_dir) / ".phases" / f"{phase}.json").exists()
@@ -282,25 +253,58 @@ def phase_payload(run_dir: Path | str, phase: str) -> dict:
 
 
 @contextlib.contextmanager
+def opened(config: Config) -> Generator[Path]:
+    """The run directory of `config`, created or checked (`open_run`), and kept from other processes meanwhile."""
+    folder = run_directory(config)
+    with lock(folder):
+        yield open_run(config)
+
+
+@contextlib.contextmanager
 def lock(run_dir: Path | str) -> Generator[None]:
-    """Keep other processes out of the run directory; UserError naming the process that is in it.
+    """Keep other processes out of the run directory; UserError naming the process that is in it."""
+    _refuse_foreign(Path(run_dir))
+    with exclusive(run_dir):
+        yield
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path | str) -> Generator[None]:
+    """Keep other processes out of a folder, made where it is missing; UserError naming the process that is in it.
 
     A crash leaves nothing to clean up: the kernel releases flock when the process ends.
     """
-    path = Path(run_dir) / ".lock"
-    _refuse_foreign(path.parent)
+    path = Path(folder) / ".lock"
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+")  # noqa: SIM115 - held below
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            owner = file.read().strip() or "?"
-            raise UserError(f"{run_dir} is in use by process {owner}; wait for it or stop it") from error
+        for tries_left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if tries_left:
+                    time.sleep(_LOCK_PAUSE_S)
+                    continue
+                file.seek(0)
+                owner = file.read().strip() or "?"
+                raise UserError(f"{folder} is in use by process {owner}; wait for it or stop it") from error
         with disk_errors(path):
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
         yield
+
+
+def holder(run_dir: Path | str) -> str:
+    """The process that is in the run directory: its id, "?" where it has not said it yet, "" where there is none.
+
+    Nothing is written, and a process that died is never taken for one at work, even if its id is another's now.
+    """
+    with contextlib.suppress(FileNotFoundError), open(Path(run_dir) / ".lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # closing gives it back
+        except BlockingIOError:
+            return file.read().strip() or "?"
+    return ""

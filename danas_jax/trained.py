@@ -17,6 +17,7 @@ from danas_jax.config import Config, Limits, native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split, open_data
+from danas_jax.deploy.alone import trained_evaluator
 from danas_jax.deploy.simulate import int8_evaluator
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, population, run_tables
@@ -35,6 +36,7 @@ class Trained:
     """The supernet in a run's `folder`, searched inside `bounds`; `latency_tables` time networks for their boards.
 
     `training` and `slice_` are the run's train and search splits; `progress(done, total)` hears of every evaluation.
+    With `search.accuracy_from` training there is no supernet: every system is trained for itself, which takes minutes.
     """
 
     def __init__(
@@ -53,10 +55,14 @@ class Trained:
         self.search_images = round(task_of(slice_.labels).equivalent_images(slice_.labels, settings.metric))
         chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
         names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
+        parts = slice_parts(slice_, settings.evaluation_fraction, config.seed)
+        self._half, self._params = parts["half"], {}
+        if settings.accuracy_from == "training":
+            self._evaluate = trained_evaluator(config, folder, training, parts, num_classes, progress)
+            return
         cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))
         params, calibration = run.read_arrays(folder / reuse.WEIGHTS), training.raw[chosen]
-        parts = slice_parts(slice_, settings.evaluation_fraction, config.seed)
-        self._params, self._half = params, parts["half"]
+        self._params = params
         answers = subnet_answers(config.space, params, bounds, calibration, parts, num_classes)
         exact = scored(answers, parts, settings.metric, progress)
         int8 = int8_evaluator(
@@ -110,15 +116,17 @@ class Trained:
         settings of the measuring, which are the run's.
         """
         chosen = replace(self.config.search, **(settings or {}))
-        for name in ("metric", "evaluation_fraction"):
+        for name in ("metric", "evaluation_fraction", "accuracy_from"):
             was, now = getattr(self.config.search, name), getattr(chosen, name)
             if was != now:
                 raise UserError(
                     f"search.{name} = {now!r}: this run's accuracies are measured with {was!r}; leave it out"
                 )
-        slopes = mixture_slopes(
-            self.space, self._params, self.bounds, self._half, self.num_classes, chosen.gradient_batch
-        )
+        slopes = None
+        if chosen.strategy == "gradient":
+            slopes = mixture_slopes(
+                self.space, self._params, self.bounds, self._half, self.num_classes, chosen.gradient_batch
+            )
         return runner.search(
             self.space, chosen, budgets, self.costs, hardware.violation, self.violation, self.evaluate,
             self.config.seed if seed is None else seed, self.search_images, bounds=self.bounds,

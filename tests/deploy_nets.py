@@ -29,11 +29,11 @@ def pictures(shape, count=8, seed=0):
 def batch_norm_network(layers, images, params=None, stats=None, seed=0):
     """(params, stats, logits) of a network with batch norm in float64; without params, random ones are drawn.
 
-    Random networks take their statistics from `images`, as training would, so that every layer carries signal.
+    Without stats they are those of `images`, as in training, so that every layer carries signal.
     """
     rng = np.random.default_rng(seed)
-    drawn = params is None
-    params, stats = ({}, {}) if drawn else (params, stats)
+    drawn, measured = params is None, stats is None
+    params, stats = {} if drawn else params, {} if measured else stats
     tensors = {"input": (images.astype(np.float64) - 128) / 128}
     for layer in layers:
         x = tensors[layer.inputs[0]]
@@ -48,6 +48,8 @@ def batch_norm_network(layers, images, params=None, stats=None, seed=0):
             y = x + tensors[layer.inputs[1]]
         elif layer.op == "avg_pool":
             y = x.mean(axis=(1, 2), keepdims=True)
+        elif layer.op == "max_pool":
+            y = kernels.max_pool(x, layer.kernel, layer.stride)
         elif layer.op == "dense":
             y = kernels.dense(x, params[layer.name]["kernel"]) + params[layer.name]["bias"]
         else:
@@ -55,6 +57,7 @@ def batch_norm_network(layers, images, params=None, stats=None, seed=0):
             y = (kernels.conv if layer.op == "conv" else kernels.depthwise)(x, p["kernel"], layer.stride)
             if drawn:
                 p["scale"] = rng.uniform(0.7, 1.5, width)
+            if measured:
                 stats[layer.name] = {"mean": y.mean(axis=(0, 1, 2)), "var": y.var(axis=(0, 1, 2))}
             s = stats[layer.name]
             y = (y - s["mean"]) / np.sqrt(s["var"] + BN_EPSILON) * p["scale"] + p["bias"]

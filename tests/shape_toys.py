@@ -6,8 +6,8 @@ import numpy as np
 from space_toys import ODD
 from supernet_toys import SPACE
 
-from danas_jax.baselines import ds_cnn
 from danas_jax.layers import LayerBuilder
+from danas_jax.networks import ds_cnn
 from danas_jax.views.image import ImageView
 
 
@@ -56,12 +56,25 @@ def random_network(input_shape, seed):
     return net.build()
 
 
+def pooled_network(input_shape):
+    """Windows that leave rows and columns over, between convolutions, and maps of values below zero."""
+    net = LayerBuilder(input_shape)
+    net.conv("stem", 5, kernel=3)
+    net.max_pool("small", 2)
+    net.conv("wide", 9, kernel=5, activate=False)
+    net.max_pool("large", 3)
+    net.depthwise("depthwise", 3)
+    net.max_pool("last", 2)
+    net.dense("classifier", 4)
+    return net.build()
+
+
 ONE_DIMENSIONAL = {
     f"series{i}": random_network((size, 1, channels), seed=i)
     for i, (size, channels) in enumerate([(128, 9), (50, 1), (33, 6), (200, 3)])
-}
+} | {"pooled_series": pooled_network((45, 1, 3))}
 OBLONG = {
     f"map{i}": random_network((height, width, 1), seed=10 + i)
     for i, (height, width) in enumerate([(49, 10), (13, 40), (31, 2), (98, 20)])
-}
+} | {"pooled": pooled_network((37, 27, 1))}
 NETWORKS = ONE_DIMENSIONAL | OBLONG | {"ds_cnn": ds_cnn((49, 10, 1), 12, 0.5)}

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from danas_jax import cli
-from danas_jax.config import Config
+from danas_jax.baselines import baseline_layers
+from danas_jax.config import Baseline, Config
 from danas_jax.config_io import to_json
 from danas_jax.deploy.tflite_writer import random_model, write_tflite
 from danas_jax.hardware import boards, patches, runtimes, tflite_reader, tflm
@@ -19,6 +20,7 @@ from danas_jax.hardware.graph import from_layers
 from danas_jax.layers import LayerBuilder
 from danas_jax.run import write_arrays, write_json
 from danas_jax.spaces import quickstart
+from danas_jax.views.image import ImageData
 
 SPACE = quickstart()
 GENES = SPACE.max_genes
@@ -100,6 +102,30 @@ def test_an_exported_candidate_is_its_file(run, model, capsys):
     assert found(capsys, folder / name)["macs"] == found(capsys, folder / "export" / name)["macs"] == 840
 
 
+def test_a_baseline_of_a_run_and_a_reference_by_its_name(run, capsys):
+    folder, _ = run
+    fixed = Baseline("fixed", data=ImageData(48, "mono"))
+    write_json(folder / "config.json", to_json(Config("run", space=SPACE, baselines=(fixed,))))
+    counted = cost(baseline_layers(fixed, SPACE.view, CLASSES))
+    figures = found(capsys, folder / "fixed")
+    assert (figures["macs"], figures["ram_bytes"]) == (counted["macs"], counted["arena_device_bytes"])
+    assert found(capsys, "mobilenet_v1_025_96_rgb")["macs"] == 7_489_664
+
+
+def test_every_reference_on_a_board(capsys):
+    every = found(capsys, "--references", "--board", "stm32f746")
+    assert every["schema_version"] == 1
+    fits = {one["network"]: one["fits"]["fits"] for one in every["references"]}
+    assert fits["mcunet_vww0_64_rgb"] and not fits["mobilenet_v2_035_224_rgb"]
+    place = list(fits).index("mcunet_vww0_64_rgb")
+    one = every["references"][place]
+    alone = found(capsys, "mcunet_vww0_64_rgb", "--board", "stm32f746")
+    assert all(one[key] == value for key, value in alone.items() if key not in ("layers", "schema_version"))
+    assert cli.main(["cost", "--references", "--board", "stm32f746"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert " fits " in header and " yes " in lines[place] and " no " in lines[-1]
+
+
 @pytest.mark.parametrize(("short", "flash_short"), [(0, 0), (1, 0), (0, 1)])
 def test_fits_to_the_byte(model, monkeypatch, tmp_path, capsys, short, flash_short):
     net = tflite_reader.read(model)
@@ -166,6 +192,8 @@ def test_latency_by_a_table(model, tmp_path, capsys):
         (["{run}/none"], "no such candidate"),
         (["{run}/none.tflite"], "no such candidate"),
         (["none.tflite"], "none.tflite: no such file"),
+        ([], "give a network or --references"),
+        (["{model}", "--references"], "give a network or --references"),
         (["{run}/config.json"], "no .tflite file"),
         (["{folder}"], "has no model_int8.tflite"),
         (["{model}", "--board", "stm32f74"], "did you mean stm32f746"),

@@ -18,6 +18,7 @@ from danas_jax.deploy import predict
 from danas_jax.deploy.classifier import End, Normalisation, parse_classifier
 from danas_jax.run import write_json
 from danas_jax.spaces import quickstart
+from danas_jax.views.frame import FITS, placed
 from danas_jax.views.image import ImageView
 
 PX = 96
@@ -153,12 +154,12 @@ def test_normalisation_is_quantised_by_the_tensor():
     assert table[120].tolist() == [30, 10, 2]
 
 
-def quantised_conv():
+def quantised_conv(shape=(8, 8, 3)):
     """The bytes of a network of 3 channels."""
     from danas_jax.deploy.tflite_writer import random_model, write_tflite
     from danas_jax.layers import LayerBuilder
 
-    net = LayerBuilder((8, 8, 3))
+    net = LayerBuilder(shape)
     net.conv("a", 4)
     net.pool("b")
     net.dense("c", 2)
@@ -176,13 +177,25 @@ def test_grey_for_a_network_of_three_channels(flat, tmp_path, capsys):
     assert found(capsys, tmp_path / "rgb.tflite", flat)["figures"] == grey
 
 
+def test_a_foreign_file_of_a_wide_input_takes_a_fit(flat, tmp_path, capsys):
+    """--fit crop sees of a picture what is left when its rest is cut off."""
+    (tmp_path / "wide.tflite").write_bytes(quantised_conv((8, 16, 3)))
+    fitted = {fit: found(capsys, tmp_path / "wide.tflite", flat, "--fit", fit)["figures"] for fit in FITS}
+    whole = found(capsys, tmp_path / "wide.tflite", flat)["figures"]
+    assert whole == fitted["stretch"] and whole not in (fitted["crop"], fitted["pad"])
+    for path in flat.rglob("*.png"):
+        pixels = np.asarray(Image.open(path))
+        Image.fromarray(pixels[placed(pixels.shape[:2], (8, 16), "crop")[0].slices]).save(path)
+    assert found(capsys, tmp_path / "wide.tflite", flat)["figures"] == fitted["crop"]
+
+
 def test_validation_unless_another_split_is_named(model, split, capsys):
     result = found(capsys, model, split)
     assert (result["split"], result["notes"]) == ("validation", [])
     assert result["figures"]["confusion"] == confusion(model, split / "val")
     tested = found(capsys, model, split, "--split", "test")
     assert tested["figures"]["confusion"] == confusion(model, split / "test")
-    assert "these are the pictures of a test split" in tested["notes"][0]
+    assert "these are the images of a test split" in tested["notes"][0]
     assert found(capsys, model, split / "test")["notes"] == tested["notes"]
     assert found(capsys, model, split / "test")["figures"] == tested["figures"]
 
@@ -195,10 +208,10 @@ def config_of(data, **changes):
 def test_a_runs_own_test_split_is_a_look_at_test(model, split, capsys):
     write_json(model.parents[2] / "config.json", to_json(config_of(split)))
     notes = {s: found(capsys, model, split, "--split", s)["notes"] for s in ("train", "validation", "test")}
-    assert notes["train"] == ["12 of the pictures are among those that the network was trained on"]
-    assert "12 of the pictures are the run's own validation split" in notes["validation"][0]
+    assert notes["train"] == ["12 of the images are among those that the network was trained on"]
+    assert "12 of the images are the run's own validation split" in notes["validation"][0]
     assert notes["test"] == [
-        "12 of the pictures are the run's own test split: this is a look at test, choose nothing by it"
+        "12 of the images are the run's own test split: this is a look at test, choose nothing by it"
     ]
     assert found(capsys, model, split / "test")["notes"] == notes["test"]
 
@@ -222,7 +235,7 @@ def test_a_runs_own_folder_without_splits_has_the_runs(model, tmp_path, capsys):
 
 def test_a_run_whose_pictures_are_gone(model, flat, tmp_path, capsys):
     write_json(model.parents[2] / "config.json", to_json(config_of(tmp_path / "gone")))
-    assert "whether the network was trained on these pictures is not known" in found(capsys, model, flat)["notes"][0]
+    assert "whether the network was trained on these examples is not known" in found(capsys, model, flat)["notes"][0]
 
 
 def test_slices_and_operating_point(model, flat, capsys):

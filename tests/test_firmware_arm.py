@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from deploy_nets import networks
-from firmware_toys import command, exported, need, scenes, write
+from firmware_toys import command, exported, exported_view, need, raw_examples, scenes, write
 
 from danas_jax.data.decode import EXTENSIONS, read_image
+from danas_jax.deploy.examples import network_input
 from danas_jax.deploy.firmware import emulator, memory
-from danas_jax.deploy.firmware.c_config import Frame
-from danas_jax.deploy.firmware.emulate import IMAGES, emulate
+from danas_jax.deploy.firmware.c_frame import Frame
+from danas_jax.deploy.firmware.emulate import EXAMPLES, emulate
+from danas_jax.deploy.firmware.front_ends import front_end_of
 from danas_jax.deploy.verify import VerificationError
 from danas_jax.errors import UserError
 
@@ -25,19 +27,19 @@ def tools():
 def photographs(shared):
     """Validation photographs uint8 [20, 72, 72, 3], of both classes."""
     files = sorted(p for p in (shared / "data/person_photos/validation").rglob("*") if p.suffix.lower() in EXTENSIONS)
-    if len(files) < IMAGES:
+    if len(files) < EXAMPLES:
         pytest.skip("no photographs of person_photos here")
-    return np.stack([read_image(files[i], SIDE) for i in np.linspace(0, len(files) - 1, IMAGES).astype(int)])
+    return np.stack([read_image(files[i], SIDE) for i in np.linspace(0, len(files) - 1, EXAMPLES).astype(int)])
 
 
-def check(found, model, tflite, frame):
+def check(found, model, tflite, front_end):
     """Figures that hold for every network."""
-    assert found["images"] == IMAGES
-    needed = memory.needs("bare", model, tflite, frame)
+    assert found["images"] == EXAMPLES
+    needed = memory.needs("bare", model, tflite, front_end)
     for part, measured in (("sram", found["ram_bytes"]), ("flash", found["flash_bytes"])):
         predicted = sum(needed[part].values())
         assert measured <= predicted <= measured + 2_000, part
-    assert found["ram_bytes"] >= found["arena_bytes"] + found["frame_bytes"] + memory.STACK_BYTES
+    assert found["ram_bytes"] >= found["arena_bytes"] + found["front_end_bytes"] + memory.STACK_BYTES
     total = sum(layer["instructions"] for layer in found["layers"])
     assert total == pytest.approx(found["network_instructions"], rel=0.02)
     for layer in found["layers"]:
@@ -47,9 +49,20 @@ def check(found, model, tflite, frame):
 @pytest.mark.parametrize(("case", "cpu"), [(1, "cortex-m4"), (7, "cortex-m4"), (0, "cortex-m7")])
 def test_logits_equal_tflms_on_scenes(case, cpu):
     tflite, manifest, model = exported(networks()[case], seed=case)
-    found = emulate(tflite, manifest, model, scenes(IMAGES, SIDE), cpu)
+    found = emulate(tflite, manifest, model, scenes(EXAMPLES, SIDE), cpu)
     check(found, model, tflite, Frame(SIDE))
     assert found["cpu"] == cpu and len(found["layers"]) == len(model.layers)
+
+
+@pytest.mark.parametrize(("name", "cpu"), [("log-mel", "cortex-m4"), ("mfcc", "cortex-m7"), ("series", "cortex-m4")])
+def test_logits_equal_tflms_on_sound_and_series(name, cpu):
+    tflite, manifest, model = exported_view(name)
+    raw = raw_examples(name, EXAMPLES)
+    found = emulate(tflite, manifest, model, raw, cpu)
+    source = network_input(manifest["data"])
+    check(found, model, tflite, front_end_of(source, raw.shape[1:]))
+    operations = source.view.pipeline_operations(source.data)
+    assert operations < found["preprocess_instructions"] < 30 * operations
 
 
 def test_logits_equal_tflms_on_photographs(photographs):
@@ -66,7 +79,7 @@ def test_another_network_is_noticed():
 
 def test_frames_larger_than_the_emulated_board_are_refused():
     tflite, manifest, model = exported(networks()[0])
-    with pytest.raises(UserError, match="1100 px does not fit"):
+    with pytest.raises(UserError, match="pictures of 3630000 bytes do not fit"):
         emulate(tflite, manifest, model, np.zeros((1, 1100, 1100, 3), np.uint8), "cortex-m4")
 
 
@@ -74,7 +87,7 @@ def test_instructions_are_counted_alike_every_time(tmp_path):
     write(tmp_path, "bare", *exported(networks()[0]), Frame(SIDE))
     emulator.build(tmp_path, "cortex-m4")
     first, again = emulator.run(tmp_path, "cortex-m4"), emulator.run(tmp_path, "cortex-m4")
-    assert first == again and first.count("frame ") == 3
+    assert first == again and first.count("example ") == 3
 
 
 def test_the_memory_of_another_chip_and_a_core_without_divider(tmp_path):

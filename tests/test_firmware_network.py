@@ -7,7 +7,7 @@ import pytest
 from deploy_nets import int8_network, networks, odd_network
 from firmware_toys import command, exported, need, sanitizers, scenes, write
 
-from danas_jax.deploy.firmware.c_config import Frame
+from danas_jax.deploy.firmware.c_frame import Frame
 from danas_jax.deploy.firmware.c_layers import plan_arena
 from danas_jax.deploy.firmware.emulator import answers
 from danas_jax.deploy.tflite_loader import load_tflite

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from firmware_toys import WARNINGS, command, exported, need, write
 
-from danas_jax.deploy.firmware.c_config import Frame
+from danas_jax.deploy.firmware.c_frame import Frame
 from danas_jax.layers import LayerBuilder
 from danas_jax.views.frame import pair, placed
 from danas_jax.views.resize import area_weights, bilinear_weights, coarser, deployed_view, grey

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 from deploy_nets import networks
-from firmware_toys import FAKES, WARNINGS, command, exported, need, scenes, write
+from firmware_toys import built, command, exported, need, scenes, write
 from pipeline_toys import TOY
 
 from danas_jax import cli, run
 from danas_jax.config import Board, Limits
 from danas_jax.deploy.firmware import memory
-from danas_jax.deploy.firmware.c_config import Frame
+from danas_jax.deploy.firmware.c_frame import Frame
 from danas_jax.deploy.firmware.emulator import answers
 from danas_jax.deploy.firmware.flags import KINDS
 from danas_jax.deploy.firmware.project import tflm_arena_bytes
@@ -18,24 +18,6 @@ from danas_jax.errors import UserError
 from danas_jax.hardware import graph, lut, tflm
 from danas_jax.hardware.layer_key import OVERHEAD, Key, key_of
 from danas_jax.views.resize import deployed_view
-
-C, CPP = ["gcc", "-std=c99", *WARNINGS], ["g++", "-std=c++17", *WARNINGS]
-
-
-def built(folder, kind, operators, bench):
-    """The project compiled with the fakes in place of Arduino's or Zephyr's headers and TFLM's."""
-    need("gcc", "g++")
-    source = folder / "src" if kind == "zephyr" else folder
-    flags = ["-I", FAKES, f"-DFAKE_OPERATORS={operators}", f"-DDANAS_BENCH={bench}", "-c"]
-    objects = []
-    for file in (*sorted(source.glob("*.c")), *sorted(source.glob("*.cpp"))):
-        objects.append(f"{file.name}.o")
-        command(*(C if file.suffix == ".c" else CPP), *flags, file, "-o", objects[-1], cwd=folder)
-    if kind == "arduino":
-        objects.append("sketch.o")
-        command(*CPP, *flags, "-I", source, FAKES / "arduino_main.cpp", "-o", "sketch.o", cwd=folder)
-    command("g++", *objects, "-o", "program", cwd=folder)
-    return "./program"
 
 
 @pytest.mark.parametrize("kind", ["arduino", "zephyr"])
@@ -49,7 +31,7 @@ def test_a_frame_goes_through_preprocessing_and_interpreter(kind, tmp_path):
     classes = len(manifest["classes"])
     assert (found.logits == view.reshape(3, -1)[:, :classes].astype(int) - 128).all()  # the fake's logits: its input
     assert (found.classes == found.logits.argmax(axis=1)).all()
-    labels = [line.rsplit(" ms: ", 1)[1] for line in printed.splitlines()]
+    labels = [line.rsplit(" ms: ", 1)[1] for line in printed.splitlines() if line.startswith("example")]
     assert labels == [manifest["classes"][i] for i in found.classes]
 
 
@@ -148,7 +130,7 @@ def test_a_finished_run_gets_its_projects_and_nothing_else(tmp_path, capsys):
     assert "export/toy/firmware/arduino/arduino.ino" in new
     config = after["export/toy/firmware/bare/firmware_config.h"].decode()
     assert "FRAME_WIDTH 96\n" in config and "FRAME_CHANNELS 1\n" in config and '\\"nano33ble\\"' in config
-    assert len(after["export/toy/firmware/bare/frames.bin"]) == 3 * 96 * 96
+    assert len(after["export/toy/firmware/bare/examples.bin"]) == 3 * 96 * 96
     assert capsys.readouterr().out.count("firmware: ") == 2
 
 

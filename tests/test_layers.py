@@ -2,9 +2,10 @@
 
 import pytest
 
-from danas_jax.baselines import NETWORKS, ds_cnn
+from danas_jax.errors import UserError
 from danas_jax.hardware.cost import cost
 from danas_jax.layers import LayerBuilder, total_macs, total_params
+from danas_jax.networks import ds_cnn, published_layers
 
 
 def test_an_oblong_window_by_hand():
@@ -18,6 +19,19 @@ def test_an_oblong_window_by_hand():
     assert (b.out_shape, b.weight_shape, b.macs, b.params) == ((5, 3, 4), (1, 3, 4), 15 * 12, 16)
     assert (pool.kernel, pool.out_shape, pool.macs, pool.params) == ((5, 3), (1, 1, 4), 0, 0)
     assert (dense.weight_shape, dense.macs, dense.params) == ((4, 3), 12, 15)
+
+
+def test_a_max_pool_by_hand():
+    net = LayerBuilder((7, 5, 2))
+    net.max_pool("a")
+    (pool,) = net.build()
+    assert (pool.out_shape, pool.kernel, pool.stride) == ((3, 2, 2), (2, 2), 2)
+    assert (pool.macs, pool.params) == (0, 0)
+    with pytest.raises(UserError, match=r"layer b: a map of 3x2 holds no window of 3x3"):
+        net.max_pool("b", 3)
+    series = LayerBuilder((7, 1, 2))
+    series.max_pool("a")
+    assert (series.shape, series.layers[0].kernel) == ((3, 1, 2), (2, 1))
 
 
 def test_an_input_one_wide_makes_a_one_dimensional_network():
@@ -54,10 +68,10 @@ def test_ds_cnn_is_the_published_one():
     assert cost(layers)["peak_sram_bytes"] == 2 * 125 * 64
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", ["mobilenet_v1", "ds_cnn"])
 def test_width_multipliers(network):
     def widths(multiplier):
-        return [layer.out_shape[2] for layer in NETWORKS[network]((64, 64, 1), 2, multiplier)]
+        return [layer.out_shape[2] for layer in published_layers(network, (64, 64, 1), 2, multiplier)]
 
     *whole, classes = widths(1.0)
     assert widths(0.5) == [*(width // 2 for width in whole), classes]

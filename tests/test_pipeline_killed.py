@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from event_files import scalars
 from pipeline_toys import KILLS, TESTS, config_file, process
 
-from danas_jax import cli
+from danas_jax import cli, run, tensorboard
+from danas_jax.records import position, series
 
 
 def result(folder: Path) -> dict:
@@ -41,6 +43,19 @@ def test_killed_in_every_phase_in_turn(unbroken, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert [f"{phase}: done before" in done.stdout for phase in ("train", "search", "retrain")] == [True] * 3
     assert result(tmp_path / "run") == expected
+    check_event_files(tmp_path / "run")
+
+
+def check_event_files(folder: Path) -> None:
+    """TensorBoard reads what metrics.jsonl says, each step once."""
+    expected = {}
+    for whose, rows in series(run.read_metrics(folder)).items():
+        for row in rows:
+            for tag, value in tensorboard.scalars(row).items():
+                points = expected.setdefault(("/".join(filter(None, whose)), tag), [])
+                points.append((position(row), pytest.approx(value)))
+    assert {key[0].split("/")[0] for key in expected} == {"train", "search", "retrain", "export"}
+    assert scalars(folder) == expected
 
 
 @pytest.mark.slow

@@ -113,9 +113,33 @@ def test_other_arrays_are_refused(finished, tmp_path, capsys, arrays, message):
     assert message in capsys.readouterr().err
 
 
+def test_evaluation_finds_what_the_run_found(finished, capsys):
+    entry, _ = exported(finished)
+
+    def found(*arguments):
+        assert cli.main(["evaluate", str(finished / "run"), *map(str, arguments), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    tested = found(finished / "data", "--split", "test")
+    assert tested["figures"]["accuracy"] == pytest.approx(entry["accuracy"]["int8_test"])
+    assert tested["notes"] == [
+        "40 of the windows are the run's own test split: this is a look at test, choose nothing by it"
+    ]
+    by_subject = found(finished / "data" / "test.npz", "--slice-fields", "subject")["figures"]["slices"]["subject"]
+    assert by_subject.keys() == set(map(str, range(10)))
+    trained = found(finished / "data", "--split", "train")["notes"]
+    assert len(trained) == 2 and "own validation split, which picked" in trained[1]
+
+
+def test_a_finished_run_gets_its_projects(finished):
+    folder = exported(finished)[1] / "firmware" / "bare"
+    assert cli.main(["export", str(finished / "run"), "--firmware", "bare"]) == 0
+    assert "DANAS_SERIES_FACTOR" in (folder / "series_config.h").read_text()
+
+
 def test_pictures_and_cameras_are_refused(finished, tmp_path, capsys):
     (tmp_path / "a.npz").write_bytes(b"no zip")
     assert cli.main(["predict", str(finished / "run"), str(tmp_path)]) == 2
     assert "a.npz: cannot be read as .npz" in capsys.readouterr().err
     assert cli.main(["evaluate", str(finished / "run"), str(tmp_path)]) == 2
-    assert "danas evaluate takes classifiers of pictures" in capsys.readouterr().err
+    assert "give .npz arrays, or a folder of them" in capsys.readouterr().err

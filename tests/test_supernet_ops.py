@@ -55,6 +55,16 @@ def test_depthwise(kernel, stride, size):
     check(lambda x, w: ops.depthwise(x, w, stride), lambda x, w: reference_conv(x, w, stride, 5), x, weight)
 
 
+@pytest.mark.parametrize(("window", "stride"), [((2, 2), 2), ((3, 3), 3), ((2, 1), 2)])
+def test_max_pool(window, stride):
+    """Rows and columns that are in no whole window are left out, by the gradient, too."""
+    check(
+        lambda x: ops.max_pool(x, window, stride),
+        lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, stride, stride, 1), "VALID"),
+        draw(3, 8, 7, 4),
+    )
+
+
 @pytest.mark.parametrize(("kernel", "stride", "size"), [*SHAPES[:4], (1, 1, (7, 9)), (1, 2, (8, 8)), (5, 2, (7, 9))])
 def test_dense_conv(kernel, stride, size):
     x, weight = draw(3, *size, 4), draw(kernel, kernel, 4, 6, seed=1)

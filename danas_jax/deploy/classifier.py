@@ -63,8 +63,10 @@ class Classifier:
     def require_picture(self, where: str) -> None:
         """UserError naming `where` unless its input is one picture, grey or in colour."""
         if min(self.shape[:2]) < SMALLEST_PX or self.channels not in (1, 3):
-            right = f"[1, H, W, 1 or 3]: one picture of {SMALLEST_PX} px or more a side"
-            raise UserError(f"{where}: its input is {[1, *self.shape]}, not {right}")
+            raise UserError(
+                f"{where}: its input is {[1, *self.shape]}, not [1, H, W, 1 or 3]: one picture of {SMALLEST_PX} px or "
+                "more a side; sound and series of danas need their manifest.json"
+            )
 
     @property
     def is_softmax(self) -> bool:

@@ -13,6 +13,7 @@ RESOLVER_CALLS = {
     "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
     "ADD": "AddAdd",
     "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "MAX_POOL_2D": "AddMaxPool2D",
     "FULLY_CONNECTED": "AddFullyConnected",
 }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from danas_jax.deploy import kernels
 from danas_jax.deploy.quantise import QuantisedLayer, QuantisedModel, Scale
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT
+from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, MAX_POOL
 
 ADD_LEFT_SHIFT = 20  # bits that TFLM's int8 ADD gains before it rescales its inputs
 BLOCK_ROWS = 1 << 15  # elements rescaled at once, so that the int64 temporaries stay in the cache
@@ -139,6 +140,8 @@ def integer_forward(model: QuantisedModel, images: np.ndarray) -> np.ndarray:
             run = _Add(layer, *sources)
         elif layer.spec.op == AVG_POOL:
             run = _average_pool
+        elif layer.spec.op == MAX_POOL:
+            run = partial(kernels.max_pool, window=layer.spec.kernel, stride=layer.spec.stride)
         else:
             run = _Weighted(layer, *sources)
         steps.append((layer.spec, run))

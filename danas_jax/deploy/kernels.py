@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -63,6 +64,13 @@ def depthwise(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
         np.multiply(tap, weight, out=term)
         total += term
     return total
+
+
+def max_pool(x: np.ndarray, window: tuple[int, int], stride: int) -> np.ndarray:
+    """The largest of each whole window of x [N, h, w, c]."""
+    rows, cols = ((size - taps) // stride * stride + 1 for size, taps in zip(x.shape[1:3], window, strict=True))
+    views = (x[:, i : i + rows : stride, j : j + cols : stride] for i, j in product(*map(range, window)))
+    return reduce(np.maximum, views)
 
 
 def dense(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from danas_jax.deploy.fold import folded_layer
 from danas_jax.deploy.integer import activation_limits
 from danas_jax.deploy.quantise import QuantisedModel, Scale, weight_scales
 from danas_jax.deploy.teacher import Teacher
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, LayerSpec
+from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, MAX_POOL, LayerSpec
 from danas_jax.supernet import ops
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.views.base import NetworkInput
@@ -106,6 +106,8 @@ def operator(
         return _requantised(scaled[0] + scaled[1], spec, output)
     if spec.op == AVG_POOL:  # TFLM rounds the mean of the codes themselves
         return _rounded(inputs[0].mean(axis=(1, 2), keepdims=True) + output.zero_point) - output.zero_point
+    if spec.op == MAX_POOL:
+        return ops.max_pool(inputs[0], spec.kernel, spec.stride)
     return _weighted(spec, weights, inputs[0], sources[0], output)
 
 

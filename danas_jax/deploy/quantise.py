@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from danas_jax.deploy import kernels
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, LayerSpec
+from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, INPUT, MAX_POOL, POOLS, LayerSpec
 
 Folded = Mapping[str, Mapping[str, np.ndarray]]  # {layer: {"kernel", "bias"}} float32, see fold.py
 Ranges = dict[str, tuple[float, float]]  # {layer: (lowest, highest) value}, each containing 0, see ranges.py
@@ -34,7 +34,7 @@ class QuantisedLayer:
     """One operator of an int8 network.
 
     `kernel` int8 in the training layout (conv [k_h, k_w, in, out], depthwise [k_h, k_w, c], dense [in, out]),
-    `kernel_scales` float32 [out] (dense: [1]), `bias` int32 [out]; all three None for add and avg_pool.
+    `kernel_scales` float32 [out] (dense: [1]), `bias` int32 [out]; all three None for add and pools.
     """
 
     spec: LayerSpec
@@ -71,6 +71,8 @@ def float_layers(layers: tuple[LayerSpec, ...], folded: Folded, images: np.ndarr
             y = x + tensors[layer.inputs[1]]
         elif layer.op == AVG_POOL:
             y = x.mean(axis=(1, 2), keepdims=True)
+        elif layer.op == MAX_POOL:
+            y = kernels.max_pool(x, layer.kernel, layer.stride)
         else:
             weights = folded[layer.name]
             if layer.op == DENSE:
@@ -136,8 +138,8 @@ def quantise(layers: tuple[LayerSpec, ...], folded: Folded, ranges: Ranges) -> Q
     done = []
     for layer in layers:
         sources = [scales[name] for name in layer.inputs]
-        # TFLM's int8 average pool does not rescale
-        output = sources[0] if layer.op == AVG_POOL else _activation_scale(*ranges[layer.name], sources)
+        # TFLM's int8 pools do not rescale
+        output = sources[0] if layer.op in POOLS else _activation_scale(*ranges[layer.name], sources)
         parts = _quantise_weights(layer, **folded[layer.name], source=sources[0], output=output) if layer.params else {}
         done.append(QuantisedLayer(layer, output, **parts))
         scales[layer.name] = output

@@ -9,7 +9,7 @@ import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 from danas_jax.deploy.quantise import INPUT_SCALE, QuantisedLayer, QuantisedModel, Scale
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, INPUT, LayerSpec
+from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, INPUT, MAX_POOL, POOLS, LayerSpec
 
 METADATA_NAME = "danas"
 BUFFER_ALIGNMENT = 16  # bytes; what the TFLite schema asks of constant data (SIMD loads on the device)
@@ -19,6 +19,7 @@ OPERATORS = {  # op -> (builtin code, version that first had int8)
     DEPTHWISE: (schema.BuiltinOperator.DEPTHWISE_CONV_2D, 3),
     ADD: (schema.BuiltinOperator.ADD, 2),
     AVG_POOL: (schema.BuiltinOperator.AVERAGE_POOL_2D, 2),
+    MAX_POOL: (schema.BuiltinOperator.MAX_POOL_2D, 2),
     DENSE: (schema.BuiltinOperator.FULLY_CONNECTED, 4),
 }
 ACTIVATIONS = {
@@ -72,12 +73,12 @@ def _options(layer: QuantisedLayer) -> tuple[int, object]:
         )
     if spec.op == ADD:
         return kinds.AddOptions, schema.AddOptionsT(fusedActivationFunction=act)
-    if spec.op == AVG_POOL:
-        height, width, _ = spec.in_shape
+    if spec.op in POOLS:
+        height, width = spec.kernel
         return kinds.Pool2DOptions, schema.Pool2DOptionsT(
             padding=schema.Padding.VALID,
-            strideW=width,
-            strideH=height,
+            strideW=width if spec.op == AVG_POOL else spec.stride,
+            strideH=height if spec.op == AVG_POOL else spec.stride,
             filterWidth=width,
             filterHeight=height,
             fusedActivationFunction=act,

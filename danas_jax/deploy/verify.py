@@ -14,9 +14,10 @@ from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as sch
 
 from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.quantise import QuantisedModel
+from danas_jax.hardware.graph import NAMES
 
 ALIGNMENT = 16  # bytes; of an arena and of what lies in it
-ALLOWED_OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "AVERAGE_POOL_2D", "FULLY_CONNECTED")
+ALLOWED_OPERATORS = tuple(NAMES.values())
 _OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
 

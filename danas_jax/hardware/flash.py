@@ -19,6 +19,7 @@ OPERATOR_BYTES = {  # with its tensors and buffers
     "DEPTHWISE_CONV_2D": 342,
     "ADD": 130,
     "AVERAGE_POOL_2D": 188,
+    "MAX_POOL_2D": 148,
     "FULLY_CONNECTED": 347,
 }
 METADATA_BYTES = 256  # allowance for the JSON that the exporter stores in the file

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from danas_jax.errors import UserError
 from danas_jax.hardware import flash, memory
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, INPUT, LayerSpec
+from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, INPUT, MAX_POOL, LayerSpec
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")  # inputs: activation, kernel, bias (may be left out)
 NAMES = {  # of the operators that the exporter writes
@@ -19,6 +19,7 @@ NAMES = {  # of the operators that the exporter writes
     DEPTHWISE: "DEPTHWISE_CONV_2D",
     ADD: "ADD",
     AVG_POOL: "AVERAGE_POOL_2D",
+    MAX_POOL: "MAX_POOL_2D",
     DENSE: "FULLY_CONNECTED",
 }
 
@@ -116,8 +117,9 @@ def from_layers(layers: Sequence[LayerSpec]) -> Graph:
             tensors.append(Tensor(f"{name}/kernel", stored, "int8", size, size, buffer + 1, scales))
             tensors.append(Tensor(f"{name}/bias", (channels,), "int32", 4 * channels, 4 * channels, buffer + 2, scales))
             buffer += 2
-        if layer.op in (CONV, DEPTHWISE):
-            kernel, stride, padding = layer.kernel, (layer.stride, layer.stride), "same"
+        if layer.op in (CONV, DEPTHWISE, MAX_POOL):
+            kernel, stride = layer.kernel, (layer.stride, layer.stride)
+            padding = "valid" if layer.op == MAX_POOL else "same"
         elif layer.op == AVG_POOL:
             kernel, stride, padding = (height, width), (height, width), "valid"
         index[name] = len(tensors)

@@ -1,23 +1,26 @@
-"""`danas cost`: what one network needs on a board, from a .tflite file or a run's candidate. Starts without jax."""
+"""`danas cost`: what a network needs on a board: a .tflite file, a run's candidate, a reference. Starts without jax."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from danas_jax.baselines import REFERENCES, baseline_layers
 from danas_jax.config_io import read_config
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, runtimes, tflite_reader
 from danas_jax.hardware.figures import Setting, figures
 from danas_jax.hardware.graph import Graph, from_layers
+from danas_jax.report.reference_table import COLUMNS, reference_figures, reference_graph, reference_rows
 
 SCHEMA_VERSION = 1
-USAGE = "danas cost MODEL.tflite|RUN/ID [--board NAME] [--runtime NAME] [--layers] [--json] [flags]"
+USAGE = "danas cost MODEL.tflite|RUN/ID|REFERENCE|--references [--board NAME] [--layers] [--json] [flags]"
 NAME_LENGTH = 40  # of a tensor in a line of text
 MODEL_NAME = "model_int8.tflite"  # of an exported network
 
@@ -27,8 +30,12 @@ def cost_command(arguments: list[str]) -> None:
     network that does not fit the board."""
     parser = argparse.ArgumentParser("danas cost", usage=USAGE, description="What a network needs on a board.")
     parser.add_argument(
-        "network", metavar="MODEL.tflite|RUN/ID", help="an int8 file, or a run's folder and a candidate"
+        "network",
+        metavar="MODEL.tflite|RUN/ID|REFERENCE",
+        nargs="?",
+        help="an int8 file, a run's folder and a candidate or baseline, or a published network's name",
     )
+    parser.add_argument("--references", action="store_true", help="all published networks, a line each")
     parser.add_argument("--board", help="say whether it fits this board (`danas boards` lists them)")
     parser.add_argument("--runtime", default="tflm", help=f"{', '.join(runtimes.RUNTIMES)} (tflm)")
     parser.add_argument("--lut", metavar="TABLE", help="latency by a table of measured layers (`danas lut`)")
@@ -51,12 +58,23 @@ def cost_command(arguments: list[str]) -> None:
         options.camera_px,
         options.camera_grey,
     )
+    if options.references == (options.network is not None):
+        raise UserError(f"give a network or --references: {USAGE}")
+    if options.references:
+        every = reference_figures(setting)
+        lines = [*_aligned(reference_rows(every), (0, 1, len(COLUMNS), len(COLUMNS) + 1))]
+        print(_json({"references": every}) if options.json else "\n".join(lines))
+        return
     found = figures(read_network(options.network), setting)
     if options.json:
-        print(json.dumps({"schema_version": SCHEMA_VERSION, "network": options.network, **found}, indent=2))
+        print(_json({"network": options.network, **found}))
     else:
         print("\n".join([*_summary(options.network, found), *(_table(found["layers"]) if options.layers else [])]))
     require_fit(found, options.network)
+
+
+def _json(found: dict[str, Any]) -> str:
+    return json.dumps({"schema_version": SCHEMA_VERSION, **found}, indent=2)
 
 
 def require_fit(found: dict[str, Any], name: str) -> None:
@@ -67,12 +85,15 @@ def require_fit(found: dict[str, Any], name: str) -> None:
 
 
 def read_network(name: str) -> Graph:
-    """The graph of a .tflite file, of an export's folder, or of RUN/ID: its exported file, else by its genes.
+    """The graph of a .tflite file, of an export's folder, of RUN/ID (its exported file, else by its genes or, of a
+    baseline, its table), or of a reference by its name.
 
     Raises UserError where there is no such file, run or candidate, or the file is no int8 network that can be read.
     """
     path = Path(name)
     run = path.parent
+    if not path.exists() and name in (known := {baseline.name: baseline for baseline in REFERENCES}):
+        return reference_graph(known[name])
     if path.is_dir() and (path / MODEL_NAME).exists():
         return tflite_reader.read(path / MODEL_NAME)
     if path.is_file() or not (run / "config.json").is_file():
@@ -85,8 +106,13 @@ def read_network(name: str) -> Graph:
     exported = run / "export" / path.name / MODEL_NAME
     if exported.exists():
         return tflite_reader.read(exported)
-    space, genes = read_config(run / "config.json").space, _genes(run, path.name)
-    return from_layers(space.layers(genes, _classes(run, space.layers(genes, 1)[-1].name)))
+    config = read_config(run / "config.json")
+    space = config.space
+    classes = partial(_classes, run, space.layers(space.min_genes, 1)[-1].name)
+    for baseline in config.baselines:
+        if baseline.name == path.name:
+            return from_layers(baseline_layers(baseline, space.view, classes()))
+    return from_layers(space.layers(_genes(run, path.name), classes()))
 
 
 def _genes(run: Path, candidate: str) -> np.ndarray:
@@ -185,15 +211,16 @@ def _table(layers: list[dict[str, Any]]) -> list[str]:
         time = "-" if layer["latency_ms"] is None else f"{layer['latency_ms']:.3f} {layer['latency_source']}"
         figures = f"{layer['macs']:,}", f"{layer['live_bytes']:,}", time
         rows.append((str(layer["operator"]), layer["op"], _short(layer["output"]), shape, *figures))
+    return ["", *_aligned(rows, left=(1, 2, 3))]
+
+
+def _aligned(rows: list[tuple[str, ...]], left: tuple[int, ...]) -> list[str]:
+    """Rows of texts as lines; the columns `left` begin alike, the others end alike."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = (1, 2, 3)
     return [
-        "",
-        *(
-            "  ".join(
-                f"{cell:{'<' if i in left else '>'}{width}}"
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ),
+        "  ".join(
+            f"{cell:{'<' if i in left else '>'}{width}}"
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
     ]

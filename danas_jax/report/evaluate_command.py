@@ -1,4 +1,4 @@
-"""`danas evaluate`: an int8 classifier's .tflite file on a folder of pictures. Starts without jax."""
+"""`danas evaluate`: an int8 classifier's .tflite file on examples of known class. Starts without jax."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from danas_jax.report.quality import TextTable, overall_table, point_text, table
 from danas_jax.views.frame import FITS
 
 SCHEMA_VERSION = 1
-USAGE = "danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--board NAME] [--json] [flags]"
+USAGE = "danas evaluate RUN_OR_TFLITE DATA [--split NAME] [--board NAME] [--json] [flags]"
 SPLITS = tuple(dict.fromkeys(SPLIT_NAMES.values()))
 
 
@@ -43,12 +43,12 @@ def evaluate_command(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "danas evaluate", usage=USAGE, description="An int8 classifier on pictures of known class, run by TFLM."
+        "danas evaluate", usage=USAGE, description="An int8 classifier on examples of known class, run by TFLM."
     )
     parser.add_argument("model", metavar="RUN_OR_TFLITE", help="any int8 classifier, or a run's folder")
-    parser.add_argument("data", metavar="FOLDER", help="<class>/*.jpg, or <split>/<class>/*.jpg")
-    parser.add_argument("--split", choices=SPLITS, help="of a folder with splits (validation)")
-    parser.add_argument("--slice-fields", nargs="+", default=(), metavar="F", help="columns of FOLDER/metadata.csv")
+    parser.add_argument("data", metavar="DATA", help="[<split>/]<class>/* of jpg, png or wav, a .csv manifest, .npz")
+    parser.add_argument("--split", choices=SPLITS, help="of data with splits (validation)")
+    parser.add_argument("--slice-fields", nargs="+", default=(), metavar="F", help="columns of metadata.csv")
     parser.add_argument("--board", help="refuse a model that does not fit this board")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -83,12 +83,13 @@ def _text(subject: Subject, data: str, found: dict) -> list[str]:
     if subject.normalisation:
         codes = f"{model.input.dtype} of (pixel - {subject.normalisation.mean}) / {subject.normalisation.std}"
     else:
-        codes = "uint8 pixels" if model.input.dtype == "uint8" else "int8 = pixel - 128"
+        code = "code" if subject.source else "pixel"
+        codes = f"uint8 {code}s" if model.input.dtype == "uint8" else f"int8 = {code} - 128"
     classes = ", ".join(found["classes"]) + ("" if subject.classes else " (the folders' names, sorted: is that right?)")
     lines = [
         f"{subject.path}: {subject.data.text}, {codes}; by {subject.known_by}",
         f"classes: {classes}",
-        f"pictures: {data}{', ' + found['split'] if found['split'] else ''}",
+        f"{subject.noun}: {data}{', ' + found['split'] if found['split'] else ''}",
         *(f"note: {note}" for note in found["notes"]),
         *_table_lines(overall_table({"TFLM, int8": figures})),
     ]

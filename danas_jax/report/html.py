@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from danas_jax import run
+from danas_jax import records, run
 from danas_jax.report import plots, quality, table
 
 STYLE = """
@@ -149,14 +149,11 @@ def _pareto(pareto: dict[str, Any]) -> str:
 def _curves(metrics: Sequence[dict[str, Any]]) -> str:
     """A curve for each kind of number that the phases log against `step` or `epoch`."""
     found: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
-    for record in metrics:
-        phase, who = str(record.get("phase", "")), str(record.get("name") or record.get("id") or "")
-        x = next((record[k] for k in ("step", "epoch") if _is_number(record.get(k))), None)
-        if x is None:
-            continue
-        for key in ("loss", "accuracy", "validation_accuracy", "float_validation"):
-            if _is_number(record.get(key)):
-                found.setdefault((phase, key), {}).setdefault(who or phase, []).append((x, record[key]))
+    for (phase, who), rows in records.series(metrics).items():
+        for key in ("loss", "accuracy", "validation_accuracy"):
+            points = [(float(records.position(row) or 0), row[key]) for row in rows if _is_number(row.get(key))]
+            if points:
+                found.setdefault((phase, key), {})[who or phase] = points
     parts = []
     for (phase, key), lines in found.items():
         series = [plots.curve(name, points, i) for i, (name, points) in enumerate(lines.items())]

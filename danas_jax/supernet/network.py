@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, LayerSpec
+from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, MAX_POOL, LayerSpec
 from danas_jax.supernet import ops
 
 Masks = Mapping[str, Mapping[str, jax.Array]]  # layer -> {"channels": [C], "taps": [k_h, k_w, 1]} of zeros and ones
@@ -63,6 +63,8 @@ def run_layers(
         elif layer.op == AVG_POOL:
             x = sources[0]
             out = (x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x).mean(axis=(1, 2), keepdims=True)
+        elif layer.op == MAX_POOL:
+            out = ops.max_pool(sources[0], layer.kernel, layer.stride)
         else:
             assert layer.op in (CONV, DEPTHWISE, DENSE), layer.op
             out = apply(layer, sources[0])

@@ -6,6 +6,9 @@ convolution has an 8 times slower gradient there). Elsewhere: XLA's own.
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -49,6 +52,14 @@ def dense_conv(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
     if pointwise:
         return x @ weight[0, 0]
     return lax.conv_general_dilated(x, weight, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def max_pool(x: jax.Array, window: tuple[int, int], stride: int) -> jax.Array:
+    """The largest of each whole window of x [B, H, W, C]; XLA's own has a far slower gradient on CPU."""
+    rows, cols = ((size - taps) // stride * stride + 1 for size, taps in zip(x.shape[1:3], window, strict=True))
+    return reduce(
+        jnp.maximum, (x[:, i : i + rows : stride, j : j + cols : stride] for i, j in product(*map(range, window)))
+    )
 
 
 def _normalise(x, mean, var, scale, bias):

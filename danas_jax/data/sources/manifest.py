@@ -32,7 +32,8 @@ def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     table, warnings = read_table(path), list[str]()
     files = Files(path.parent, reader(settings, native_px))
     noun = files.reader.noun
-    keys, labels, split_of = _keys(table, settings, where), _labels(table, settings, where), _splits(table, where)
+    keys, labels = file_keys(table, settings, where), class_labels(table, settings, where)
+    split_of = splits_of(table, where)
     sets = [_classes(label) if settings.multi_label else {label} for label in labels]
     class_names = tuple(sorted(set[str]().union(*sets)))
     if not class_names:
@@ -78,7 +79,7 @@ def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     )
 
 
-def _keys(table: Table, settings: DataSettings, where: str) -> tuple[str, ...]:
+def file_keys(table: Table, settings: DataSettings, where: str) -> tuple[str, ...]:
     """The files, relative to the manifest's folder and inside it, each once."""
     column = settings.input_field or "file"
     keys, seen = [], dict[str, int]()
@@ -95,7 +96,8 @@ def _keys(table: Table, settings: DataSettings, where: str) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _labels(table: Table, settings: DataSettings, where: str) -> list[str]:
+def class_labels(table: Table, settings: DataSettings, where: str) -> list[str]:
+    """The label of each row; UserError for an empty one where an example has one class."""
     column = settings.label_field or "label"
     labels = table.column(column, where)
     if "" in labels and not settings.multi_label:
@@ -108,7 +110,7 @@ def _classes(label: str) -> set[str]:
     return {name.strip() for name in label.split(";") if name.strip()}
 
 
-def _splits(table: Table, where: str) -> list[str]:
+def splits_of(table: Table, where: str) -> list[str]:
     """The split of each row; train where the manifest has no such column."""
     if SPLIT_COLUMN not in table.columns:
         return ["train"] * len(table.rows)

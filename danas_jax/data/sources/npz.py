@@ -47,8 +47,10 @@ class Arrays:
 def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     """Load and check the arrays of `settings.path`. UserError names the file, the array and the row."""
     where = f"data.path = {settings.path!r}"
-    paths = _paths(Path(settings.path).expanduser(), where)
-    files = {split: _read(path, settings) for split, path in paths.items()}
+    paths = split_files(Path(settings.path).expanduser(), where)
+    if "train" not in paths:
+        raise UserError(f"{where}: no train.npz in it")
+    files = {split: read_arrays(path, settings) for split, path in paths.items()}
     train, noun, warnings = files["train"], NOUNS[settings.modality], list[str]()
     for arrays in files.values():
         if arrays.x.shape[1:] != train.x.shape[1:] or arrays.x.dtype != train.x.dtype:
@@ -100,8 +102,8 @@ def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     return Source(class_names, splits, tuple(warnings), fingerprint_of(stamps), noun, shape, dtype, read, scale=scale)
 
 
-def _paths(path: Path, where: str) -> dict[str, Path]:
-    """{split: its file}."""
+def split_files(path: Path, where: str) -> dict[str, Path]:
+    """{split: its file}; of a single file train. UserError, naming `where`, where there is no such path."""
     if path.is_file():
         return {"train": path}
     if not path.is_dir():
@@ -112,13 +114,11 @@ def _paths(path: Path, where: str) -> dict[str, Path]:
             if split in found:
                 raise UserError(f"{where}: both {found[split].name} and {name}.npz are there, keep one")
             found[split] = path / f"{name}.npz"
-    if "train" not in found:
-        raise UserError(f"{where}: no train.npz in it")
     return found
 
 
-def _read(path: Path, settings: DataSettings) -> Arrays:
-    """The arrays of one file, checked."""
+def read_arrays(path: Path, settings: DataSettings) -> Arrays:
+    """The arrays of one file, checked; UserError names it."""
     inputs, labels = settings.input_field or INPUT, settings.label_field or LABEL
     fields = dict.fromkeys(filter(None, (settings.group_field, *settings.slice_fields)))
     found = _arrays(path, (inputs, labels, *fields), (SCALE, CLASSES))
@@ -150,6 +150,13 @@ def read_windows(path: Path, shape: tuple[int, int], scale: Sequence[float] | No
     x, own = found[INPUT], found.get(SCALE)
     _check(x, f"{path}: {INPUT}", "series")
     _check_scale(own, x, path)
+    return in_units(x, own, path, shape, scale)
+
+
+def in_units(
+    x: np.ndarray, own: np.ndarray | None, path: Path, shape: Sequence[int], scale: Sequence[float] | None
+) -> np.ndarray:
+    """Series whose scale is `own` as int16 [N, *shape] in units of `scale`, as read_windows has them."""
     if _series_shape(x) != tuple(shape):
         raise UserError(f"{path}: {INPUT} has windows of {_series_shape(x)}, the model reads {tuple(shape)}")
     unit = np.ones(()) if x.dtype.kind == "f" else own

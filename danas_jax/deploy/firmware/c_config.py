@@ -1,17 +1,13 @@
-"""firmware_config.h: the camera's frame, the softmax as a table, and the rows of the bench mode."""
+"""firmware_config.h: what the board reads, the softmax as a table, and the rows of the bench mode."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
-
 import numpy as np
 
+from danas_jax.deploy.firmware.front_end import FrontEnd
 from danas_jax.deploy.quantise import QuantisedModel
-from danas_jax.errors import UserError
 from danas_jax.hardware.graph import from_layers
 from danas_jax.hardware.layer_key import cells, key_of
-from danas_jax.views.frame import Size, pair, text
 
 POWER_ONE = 1 << 16  # of the softmax table: a sum over 65,535 classes fits uint32
 
@@ -22,15 +18,7 @@ TEMPLATE = """\
 
 #include "model.h"
 
-/* the camera's frames: pixels, and bytes a pixel (3: R, G, B; 1: grey) */
-#ifndef DANAS_FRAME_WIDTH
-#define DANAS_FRAME_WIDTH {frame_width}
-#define DANAS_FRAME_HEIGHT {frame_height}
-#endif
-#ifndef DANAS_FRAME_CHANNELS
-#define DANAS_FRAME_CHANNELS {frame_channels}
-#endif
-#define DANAS_FRAME_BYTES (DANAS_FRAME_WIDTH * DANAS_FRAME_HEIGHT * DANAS_FRAME_CHANNELS)
+{front_end}
 
 /* inferences that the bench mode times, 0: no bench mode */
 #ifndef DANAS_BENCH
@@ -57,33 +45,6 @@ static const uint16_t danas_bench_count[DANAS_BENCH_ROWS] = {{{counts}}};
 """
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What the camera delivers: pictures of `size_px` with 3 (R, G, B) or 1 (grey) bytes a pixel."""
-
-    size_px: Size
-    channels: int = 3
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width, bytes a pixel."""
-        return *pair(self.size_px), self.channels
-
-    @property
-    def bytes(self) -> int:
-        """Of one frame [B]."""
-        return prod(self.shape)
-
-    def check(self, model: QuantisedModel, where: str) -> None:
-        """UserError naming `where` when the network cannot be fed with such frames."""
-        height, width, channels = model.input_shape
-        if self.shape[0] < height or self.shape[1] < width:
-            read = text((height, width))
-            raise UserError(f"{where}: frames of {text(self.size_px)}, the network reads {read}: give larger ones")
-        if self.channels not in (3, channels):
-            raise UserError(f"{where}: grey frames, the network reads colour: give frames of 3 channels")
-
-
 def bench_rows(model: QuantisedModel) -> tuple[list[str], list[int]]:
     """(cells of every different layer as in a latency table, row of each layer)."""
     graph = from_layers([layer.spec for layer in model.layers])
@@ -92,15 +53,13 @@ def bench_rows(model: QuantisedModel) -> tuple[list[str], list[int]]:
     return [",".join(cells(key)) for key in distinct if key], [distinct.index(key) for key in keys]
 
 
-def c_config(model: QuantisedModel, frame: Frame, board: str, tflm_arena_bytes: int) -> str:
+def c_config(model: QuantisedModel, front_end: FrontEnd, board: str, tflm_arena_bytes: int) -> str:
     """The text of firmware_config.h. `board`, where known, is named in the bench mode's output."""
     rows, row_of_layer = bench_rows(model)
     powers = np.rint(POWER_ONE * np.exp(-model.output.scale * np.arange(256))).astype(int).tolist()
     lines = [", ".join(map(str, powers[i : i + 16])) for i in range(0, 256, 16)]
     return TEMPLATE.format(
-        frame_height=frame.shape[0],
-        frame_width=frame.shape[1],
-        frame_channels=frame.channels,
+        front_end=front_end.config,
         tflm_arena_bytes=tflm_arena_bytes,
         powers=",\n    ".join(lines),
         board=f'"\\"board\\": \\"{board}\\", "' if board else '""',

@@ -12,13 +12,14 @@ from danas_jax.deploy.kernels import same_padding
 from danas_jax.deploy.quantise import QuantisedLayer, QuantisedModel, Scale
 from danas_jax.hardware import tflm
 from danas_jax.hardware.graph import from_layers
-from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, INPUT
+from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, INPUT, MAX_POOL, POOLS
 
 C_OPS = {
     CONV: "DANAS_CONV",
     DEPTHWISE: "DANAS_DEPTHWISE",
     ADD: "DANAS_ADD",
     AVG_POOL: "DANAS_AVERAGE_POOL",
+    MAX_POOL: "DANAS_MAX_POOL",
     DENSE: "DANAS_CONV",
 }
 C_TYPES = {np.dtype(np.int8): "int8_t", np.dtype(np.int32): "int32_t"}
@@ -60,7 +61,7 @@ def plan_arena(model: QuantisedModel) -> Arena:
 
 def constants(layer: QuantisedLayer, sources: list[Scale]) -> dict[str, np.ndarray]:
     """The C arrays of one layer by field of danas_layer: weights, bias, multipliers, shifts; {} for a pool."""
-    if layer.spec.op == AVG_POOL:
+    if layer.spec.op in POOLS:
         return {}
     if layer.spec.op == ADD:
         largest = 2 * max(source.scale for source in sources)

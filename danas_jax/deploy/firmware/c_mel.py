@@ -1,12 +1,17 @@
-"""mel_config.h: tables and memory of the audio view of one network (sources/mel.h)."""
+"""The front end of sound: a microphone's samples through sources/mel.c, with the tables and memory of mel_config.h."""
 
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 
+from danas_jax.deploy.firmware.front_end import FrontEnd, Words
+from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.views.audio import AudioData, AudioView
+from danas_jax.views.base import NetworkInput
 from danas_jax.views.decimate import low_pass
 from danas_jax.views.fixed_fft import hann, sines
 from danas_jax.views.mel import SPAN
@@ -35,6 +40,12 @@ static const danas_mel_memory danas_mel_buffers = {{danas_mel_history, danas_mel
 
 #endif /* DANAS_MEL_CONFIG_H_ */
 """
+
+DATA = """\
+import wave
+with wave.open("clip.wav") as clip:  # {native_rate_hz} Hz, one channel, 16 bits, {samples} samples or more
+    clip.setpos((clip.getnframes() - {samples}) // 2)
+    data = clip.readframes({samples})"""
 
 
 def tables(view: AudioView, data: AudioData) -> dict[str, np.ndarray]:
@@ -92,3 +103,66 @@ def c_mel(view: AudioView, data: AudioData) -> str:
 def _table(name: str, values: np.ndarray) -> str:
     numbers = textwrap.fill(", ".join(map(str, values.tolist())), 112, initial_indent="    ", subsequent_indent="    ")
     return f"static const {values.dtype}_t danas_mel_{name}[{len(values)}] = {{\n{numbers}}};"
+
+
+@dataclass(frozen=True)
+class Microphone(FrontEnd):
+    """Sound at the rate of the recordings, transformed while it comes."""
+
+    view: AudioView
+    data: AudioData
+
+    sources: ClassVar[tuple[str, ...]] = (
+        "front_end_audio.c",
+        *("preprocess_audio.c", "preprocess_audio.h", "mel.c", "mel.h"),
+    )
+    code_bytes: ClassVar[int] = 3_000
+    dtype: ClassVar[np.dtype] = np.dtype(np.int16)
+    noun: ClassVar[str] = "clips"
+
+    @classmethod
+    def of(cls, source: NetworkInput, raw_shape: tuple[int, ...]) -> Self:
+        """The sound that a network hears."""
+        return cls(source.view, source.data)  # ty: ignore[invalid-argument-type]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[samples] of a clip."""
+        return (self.view.samples(self.data),)
+
+    @property
+    def portion(self) -> int:
+        """Samples from frame to frame."""
+        front = self.view.front_end(self.data)
+        return min(front.hop * front.factor, *self.shape)
+
+    @property
+    def generated(self) -> dict[str, str]:
+        """mel_config.h."""
+        return {"mel_config.h": c_mel(self.view, self.data)}
+
+    @property
+    def constant_bytes(self) -> int:
+        """Of its tables [B]."""
+        return sum(table.nbytes for table in tables(self.view, self.data).values())
+
+    @property
+    def words(self) -> Words:
+        """For people."""
+        rate_hz, samples = self.view.native_rate_hz, *self.shape
+        return Words(
+            f"clips of {samples} samples, int16, little-endian, at {rate_hz} Hz ({self.bytes} bytes): of a recording "
+            f"the middle {self.data.clip_s:g} s",
+            f"with a microphone, fill the portion with the next samples, int16 at {rate_hz} Hz.",
+            DATA.format(native_rate_hz=rate_hz, samples=samples),
+            "Of sound that goes on the newest clip is there at any time: `danas_preprocess_audio_begin` once, then "
+            "`danas_preprocess_audio_samples` and, for each inference, `danas_preprocess_audio_input`.",
+        )
+
+    def ram(self, model: QuantisedModel) -> dict[str, int]:
+        """The samples of a portion, and what the view works in."""
+        return {"samples": self.portion_bytes, "front end": self.view.pipeline_bytes(self.data)}
+
+    def examples(self, raw: np.ndarray) -> np.ndarray:
+        """int16 [N, T] -> the samples that the network hears, [N, samples]."""
+        return raw[:, self.view.clip(self.data)]

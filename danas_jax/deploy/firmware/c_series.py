@@ -1,7 +1,15 @@
-"""series_config.h: what sources/series.c needs to know of one network's view of a time series."""
+"""The front end of time series: samples of sensors through sources/series.c, and its series_config.h."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from danas_jax.deploy.firmware.front_end import FrontEnd, Words
+from danas_jax.deploy.quantise import QuantisedModel
+from danas_jax.views.base import NetworkInput
 from danas_jax.views.series import SeriesData, SeriesView, multiplier
 
 TEMPLATE = """\
@@ -29,6 +37,11 @@ static int8_t danas_series_rows[DANAS_SERIES_LENGTH * DANAS_SERIES_CHANNELS];
 #endif /* DANAS_SERIES_CONFIG_H_ */
 """
 
+DATA = """\
+import numpy as np  # pip install numpy
+windows = np.load("windows.npz")["x"]  # int16 [N, {rows} or more, {sensors}], in the unit of the network's training
+data = windows[0, -{rows}:].astype("<i2").tobytes()"""
+
 
 def c_series(view: SeriesView, data: SeriesData) -> str:
     """The text of series_config.h, to be included by one C file."""
@@ -43,3 +56,64 @@ def c_series(view: SeriesView, data: SeriesData) -> str:
         channel=", ".join(map(str, used)),
         multipliers=", ".join(str(multiplier(view.ranges[channel], factor)) for channel in used),
     )
+
+
+@dataclass(frozen=True)
+class Sensors(FrontEnd):
+    """Samples of all sensors at the rate of the recordings, summed up while they come."""
+
+    view: SeriesView
+    data: SeriesData
+
+    sources: ClassVar[tuple[str, ...]] = ("front_end_series.c", "series.c", "series.h")
+    code_bytes: ClassVar[int] = 1_000
+    dtype: ClassVar[np.dtype] = np.dtype(np.int16)
+    noun: ClassVar[str] = "windows"
+
+    @classmethod
+    def of(cls, source: NetworkInput, raw_shape: tuple[int, ...]) -> Self:
+        """The samples that a network's window is made of."""
+        return cls(source.view, source.data)  # ty: ignore[invalid-argument-type]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[samples, sensors] of a window."""
+        return self.view.shape(self.data)[0] * self.view.factor(self.data), len(self.view.ranges)
+
+    @property
+    def portion(self) -> int:
+        """The samples of a row."""
+        return self.view.factor(self.data) * len(self.view.ranges)
+
+    @property
+    def generated(self) -> dict[str, str]:
+        """series_config.h."""
+        return {"series_config.h": c_series(self.view, self.data)}
+
+    @property
+    def constant_bytes(self) -> int:
+        """Of each channel its number and its multiplier [B]."""
+        return 5 * self.view.shape(self.data)[2]
+
+    @property
+    def words(self) -> Words:
+        """For people."""
+        rows, sensors = self.shape
+        rate = f"{self.view.native_rate_hz:g} Hz"
+        return Words(
+            f"windows of {rows} samples of {sensors} sensors, int16, little-endian, at {rate} ({self.bytes} bytes): of "
+            "a longer window the newest",
+            f"with sensors of the board, fill the portion with their next samples, at {rate}: each is all {sensors} "
+            "numbers, in the unit of the network's training.",
+            DATA.format(rows=rows, sensors=sensors),
+            "Of sensors that go on the newest window is there at any time: `danas_series_begin` once, then "
+            "`danas_series_sample` and, for each inference, `danas_series_input`.",
+        )
+
+    def ram(self, model: QuantisedModel) -> dict[str, int]:
+        """The samples of a portion, and what the view works in."""
+        return {"samples": self.portion_bytes, "front end": self.view.pipeline_bytes(self.data)}
+
+    def examples(self, raw: np.ndarray) -> np.ndarray:
+        """int16 [N, T, sensors] -> the newest samples, [N, samples, sensors]."""
+        return raw[:, raw.shape[1] - self.shape[0] :]

@@ -12,10 +12,13 @@ from danas_jax import run
 from danas_jax.config import Config, Limits, native_frame
 from danas_jax.console import say
 from danas_jax.data.dataset import open_data
+from danas_jax.deploy.examples import network_input
 from danas_jax.deploy.firmware import emulator, memory
-from danas_jax.deploy.firmware.c_config import Frame
-from danas_jax.deploy.firmware.emulate import IMAGES, emulate
+from danas_jax.deploy.firmware.c_frame import Frame
+from danas_jax.deploy.firmware.emulate import EXAMPLES, emulate
 from danas_jax.deploy.firmware.flags import FirmwareFlags
+from danas_jax.deploy.firmware.front_end import FrontEnd
+from danas_jax.deploy.firmware.front_ends import front_end_of
 from danas_jax.deploy.firmware.project import project
 from danas_jax.deploy.predict import MODEL_NAME, SUMMARY_NAME, load_export
 from danas_jax.deploy.quantise import QuantisedModel
@@ -41,11 +44,14 @@ class Exported:
         return next((limits.board for limits in self.budgets if limits.board), "")
 
     @property
-    def frame(self) -> Frame:
-        """What the camera delivers: as a budget counts it, else colour at the pictures' native resolution."""
+    def front_end(self) -> FrontEnd:
+        """What reads the recorded examples; of pictures a budget's camera, else colour at their native resolution."""
+        source, data = network_input(self.manifest["data"]), self.manifest["data"]
+        if source.view.kind != "image":
+            return front_end_of(source, tuple(data["raw_shape"]))
         camera = next((limits for limits in self.budgets if limits.count_input_pipeline), None)
         if camera is None:
-            return Frame(native_size_of(self.manifest["data"]))
+            return Frame(native_size_of(data))
         height, width, _ = self.model.input_shape
         size = camera.camera_px, camera.camera_px * width // height
         return Frame(size, 1 if camera.camera_grey and self.model.input_shape[2] == 1 else 3)
@@ -70,30 +76,30 @@ def exported_finalists(run_dir: Path) -> list[Exported]:
 
 def _projects(finalist: Exported, kinds: tuple[str, ...]) -> Mapping[Path, bytes]:
     """Content of every file; UserError when the camera does not suit the network or a budget's board is too small."""
-    frame, files = finalist.frame, {}
-    frame.check(finalist.model, str(finalist.folder))
+    front_end, files = finalist.front_end, {}
+    front_end.check(finalist.model, str(finalist.folder))
     for kind in kinds:
         target = finalist.folder / "firmware" / kind
-        needed = memory.needs(kind, finalist.model, finalist.tflite, frame)
+        needed = memory.needs(kind, finalist.model, finalist.tflite, front_end)
         for limits in finalist.budgets:
             if limits.board:
                 memory.check(needed, boards.board(limits.board), str(target))
-        parts = project(kind, finalist.tflite, finalist.manifest, finalist.model, frame, finalist.board)
+        parts = project(kind, finalist.tflite, finalist.manifest, finalist.model, front_end, finalist.board)
         files |= {target / path: content for path, content in parts.items()}
     return files
 
 
 def _emulate(finalists: list[Exported], config: Config, cpu: str) -> None:
-    images = open_data(config.data, native_frame(config), config.seed).load("validation", "export").raw
-    chosen = images[np.unique(np.linspace(0, len(images) - 1, IMAGES).round().astype(int))]
+    raw = open_data(config.data, native_frame(config), config.seed).load("validation", "export").raw
+    chosen = np.asarray(raw[np.unique(np.linspace(0, len(raw) - 1, EXAMPLES).round().astype(int))])
     for finalist in finalists:
         found = emulate(finalist.tflite, finalist.manifest, finalist.model, chosen, cpu)
         run.write_json(finalist.folder / f"emulated_{cpu}.json", found)
         macs = sum(layer["macs"] for layer in found["layers"])
-        name, count = finalist.folder.name, found["images"]
-        say(f"{name} on an emulated {cpu}: logits equal to TFLM's on {count} validation images")
+        name, count, noun = finalist.folder.name, found["images"], finalist.front_end.noun
+        say(f"{name} on an emulated {cpu}: logits equal to TFLM's on {count} validation {noun}")
         say(
-            f"  RAM {found['ram_bytes']} B (arena {found['arena_bytes']}, frame {found['frame_bytes']}), flash "
+            f"  RAM {found['ram_bytes']} B (arena {found['arena_bytes']}, front end {found['front_end_bytes']}), flash "
             f"{found['flash_bytes']} B; instructions: preprocessing {found['preprocess_instructions']:,}, network "
             f"{found['network_instructions']:,} ({found['network_instructions'] / macs:.1f} a MAC)"
         )

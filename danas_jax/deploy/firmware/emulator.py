@@ -12,19 +12,21 @@ import numpy as np
 
 from danas_jax.errors import UserError
 
-FLASH_BYTES = 4 * 2**20  # of the emulated boards, pictures included
+FLASH_BYTES = 4 * 2**20  # of the emulated boards, examples included
 TIMEOUT_S = 600
 _TOOLS = {
     "make": "make",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
 }
-_FRAME = re.compile(r"^frame \d+: class (\d+), logits([ \d-]*),.* preprocess ([\d.]+) ms, network ([\d.]+) ms: ", re.M)
+_EXAMPLE = re.compile(
+    r"^example \d+: class (\d+), logits([ \d-]*),.* preprocess ([\d.]+) ms, network ([\d.]+) ms: ", re.M
+)
 _SECTION = re.compile(r"^(\.\w+(?:\.exidx)?)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)", re.M)
 
 
 class Answers(NamedTuple):
-    """Of each frame: class int [N], int8 logits [N, classes], instructions of preprocessing and network, int [N]."""
+    """Of each example: class int [N], int8 logits [N, classes], instructions of preprocessing and network, int [N]."""
 
     classes: np.ndarray
     logits: np.ndarray
@@ -69,7 +71,7 @@ def run(folder: Path, cpu: str) -> str:
 
 
 def memory(folder: Path) -> dict[str, int]:
-    """{"flash_bytes", "ram_bytes"} by the linker's map; pictures are left out, the stack's reserve counts."""
+    """{"flash_bytes", "ram_bytes"} by the linker's map; examples are left out, the stack's reserve counts."""
     sizes = {name: int(size, 16) for name, size in _SECTION.findall((folder / "firmware.map").read_text())}
     return {
         "flash_bytes": sizes[".text"] + sizes.get(".ARM.exidx", 0) + sizes[".data"],
@@ -83,8 +85,8 @@ def instructions(milliseconds: str) -> int:
 
 
 def answers(printed: str) -> Answers:
-    """The lines of frames in what a program printed."""
-    rows = _FRAME.findall(printed)
+    """The lines of examples in what a program printed."""
+    rows = _EXAMPLE.findall(printed)
     return Answers(
         np.array([int(row[0]) for row in rows]),
         np.array([[int(code) for code in row[1].split()] for row in rows]),

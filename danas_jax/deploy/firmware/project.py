@@ -8,18 +8,19 @@ from string import Template
 
 import numpy as np
 
-from danas_jax.deploy.firmware.c_config import Frame, c_config
+from danas_jax.deploy.firmware.c_config import c_config
 from danas_jax.deploy.firmware.c_layers import c_layers
+from danas_jax.deploy.firmware.front_end import FrontEnd
 from danas_jax.deploy.header import c_header
 from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.hardware import runtimes
 from danas_jax.hardware.graph import from_layers
 from danas_jax.hardware.tflm import ALIGNMENT
 
-NOISE_FRAMES = 3  # in frames.bin where no pictures are given
+NOISE_EXAMPLES = 3  # in examples.bin where none are given
 
 _PROGRAM = (
-    *("program.c", "program.h", "network.h", "board.h", "preprocess.c", "preprocess.h"),
+    *("program.c", "program.h", "network.h", "board.h", "front_end.h"),
     *("result.c", "result.h", "bench.c", "bench.h", "text.c", "text.h"),
 )
 # kind -> {file of the project: file of sources/}
@@ -32,7 +33,7 @@ _COPIED = {
         "prj.conf": "zephyr_prj.conf",
     },
     "bare": {
-        **{name: name for name in (*_PROGRAM, "network.c", "layers.h", "kernels.c", "startup.c", "frames.S")},
+        **{name: name for name in (*_PROGRAM, "network.c", "layers.h", "kernels.c", "startup.c", "examples.S")},
         **{name: name for name in ("board_emulated.c", "board_host.c", "bare.ld")},
         "main.c": "bare_main.c",
         "Makefile": "bare.mk",
@@ -56,32 +57,31 @@ def project(
     tflite: bytes,
     manifest: dict,
     model: QuantisedModel,
-    frame: Frame,
+    front_end: FrontEnd,
     board: str = "",
-    frames: np.ndarray | None = None,
+    examples: np.ndarray | None = None,
 ) -> dict[str, bytes]:
     """Content of every file of a project, by its path in the project's folder; `model` is what `tflite` holds.
 
-    `board`, where known, is named in the bench mode's output. `frames` uint8 [N, S, S, C] go into the emulated board
-    of a bare project (None: noise).
+    `board`, where known, is named in the bench mode's output. `examples` [N, *front_end.shape] go into the emulated
+    board of a bare project (None: noise).
     """
     inside = "src/" if kind == "zephyr" else ""
-    colour = "R, G, B" if frame.channels == 3 else "grey"
-    words = {
-        "id": manifest["id"],
-        "frame": f"frames of {frame.shape[1]} x {frame.shape[0]} pixels, {colour}, 8 bits each ({frame.bytes} bytes)",
-        "frame_size": f"{frame.shape[1]}, {frame.shape[0]}",
-        "frame_mode": "RGB" if frame.channels == 3 else "L",
-        "frame_count": NOISE_FRAMES,
-    }
+    words = front_end.words._asdict()
+    sender = Template(_source("sender.txt")).substitute(words)
+    told = {"id": manifest["id"], "count": f"{NOISE_EXAMPLES} {front_end.noun}", "sender": sender, **words}
     text = {path: _source(name) for path, name in _COPIED[kind].items()}
-    text["README.md"] = Template(_source(f"{kind}_README.md")).substitute(words)
+    text |= {f"{inside}{name}": _source(name) for name in front_end.sources}
+    text |= {f"{inside}{name}": content for name, content in front_end.generated.items()}
+    text["README.md"] = Template(_source(f"{kind}_README.md")).substitute(told)
     text[f"{inside}model.h"] = c_header(tflite, manifest)
-    text[f"{inside}firmware_config.h"] = c_config(model, frame, board, tflm_arena_bytes(model))
+    text[f"{inside}firmware_config.h"] = c_config(model, front_end, board, tflm_arena_bytes(model))
     files = {}
     if kind == "bare":
         text["layers.c"] = c_layers(model)
-        if frames is None:
-            frames = np.random.default_rng(0).integers(0, 256, (NOISE_FRAMES, *frame.shape), dtype=np.uint8)
-        files["frames.bin"] = frames.tobytes()
+        if examples is None:
+            lowest, highest = np.iinfo(front_end.dtype).min, np.iinfo(front_end.dtype).max
+            shape = (NOISE_EXAMPLES, *front_end.shape)
+            examples = np.random.default_rng(0).integers(lowest, highest, shape, front_end.dtype, endpoint=True)
+        files["examples.bin"] = examples.astype(front_end.dtype.newbyteorder("<")).tobytes()
     return {path: content.encode() for path, content in text.items()} | files

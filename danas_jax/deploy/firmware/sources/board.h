@@ -1,4 +1,4 @@
-/* What the program needs of a board. Yours differs in where frames come from: see board_frame. */
+/* What the program needs of a board. Yours differs in where examples come from: see board_read. */
 #ifndef DANAS_BOARD_H_
 #define DANAS_BOARD_H_
 
@@ -9,10 +9,10 @@ extern "C" {
 #endif
 
 void board_start(void);
-int board_frame(uint8_t *frame);    /* waits for a frame of DANAS_FRAME_BYTES; 0 when no further one comes */
-void board_write(const char *text); /* to the serial port */
-uint64_t board_time_ns(void);       /* since the start */
-void board_stop(int status);        /* does not return; 0: all is well */
+int board_read(void *portion, int32_t bytes); /* waits for the next part of an example; 0 where none comes */
+void board_write(const char *text);           /* to the serial port */
+uint64_t board_time_ns(void);                 /* since the start */
+void board_stop(int status);                  /* does not return; 0: all is well */
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 #include <Arduino.h>
 
 #include "board.h"
-#include "firmware_config.h"
+#include "text.h"
 
 void board_start(void) {
   Serial.begin(115200);
@@ -10,12 +10,13 @@ void board_start(void) {
   Serial.setTimeout(1000);
 }
 
-// A frame that stops coming for a second is given up, so that sender and board find each other again.
-// For a camera: fill `frame` from it, 8 bits a channel, R, G, B (RGB565 has to be widened first).
-int board_frame(uint8_t *frame) {
-  while (Serial.readBytes(reinterpret_cast<char *>(frame), DANAS_FRAME_BYTES) != DANAS_FRAME_BYTES) {
-  }
-  return 1;
+// Asks for the bytes; an example that stops coming for a second is given up, and the next one asked for.
+// With a camera, a microphone or sensors of your own: fill `portion` from them (README.md).
+int board_read(void *portion, int32_t bytes) {
+  Serial.print("send ");
+  danas_write_number(board_write, bytes);
+  Serial.print("\r\n");
+  return Serial.readBytes(static_cast<char *>(portion), static_cast<size_t>(bytes)) == static_cast<size_t>(bytes);
 }
 
 void board_write(const char *text) { Serial.print(text); }

@@ -1,4 +1,4 @@
-/* qemu-system-arm's mps2 boards: frames are part of the program (frames.S), text goes out by semihosting.
+/* qemu-system-arm's mps2 boards: examples are part of the program (examples.S), text goes out by semihosting.
  *
  * SysTick runs at 25 MHz. Under `-icount shift=0` every instruction takes 1 ns, so board_time_ns() counts instructions
  * in steps of 40; it is no time of a real core.
@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "board.h"
-#include "firmware_config.h"
 
 #define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
 #define SYST_RVR (*(volatile uint32_t *)0xE000E014u)
@@ -18,8 +17,8 @@
 #define SYS_EXIT_EXTENDED 0x20u
 #define APPLICATION_EXIT 0x20026u
 
-extern const uint8_t danas_frames[], danas_frames_end[];
-static const uint8_t *next_frame = danas_frames;
+extern const uint8_t danas_examples[], danas_examples_end[];
+static const uint8_t *next = danas_examples;
 static volatile uint32_t wraps;
 
 static void semihost(uint32_t operation, const void *argument) {
@@ -36,10 +35,10 @@ void board_start(void) {
   SYST_CSR = 7; /* the processor's clock, with interrupts */
 }
 
-int board_frame(uint8_t *frame) {
-  if (danas_frames_end - next_frame < DANAS_FRAME_BYTES) return 0;
-  memcpy(frame, next_frame, DANAS_FRAME_BYTES);
-  next_frame += DANAS_FRAME_BYTES;
+int board_read(void *portion, int32_t bytes) {
+  if (danas_examples_end - next < bytes) return 0;
+  memcpy(portion, next, (size_t)bytes);
+  next += bytes;
   return 1;
 }
 

@@ -1,4 +1,4 @@
-/* This machine as the board: frames from standard input, text to standard output. */
+/* This machine as the board: examples from standard input, text to standard output. */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */
 
 #include <stdio.h>
@@ -6,11 +6,10 @@
 #include <time.h>
 
 #include "board.h"
-#include "firmware_config.h"
 
 void board_start(void) {}
 
-int board_frame(uint8_t *frame) { return fread(frame, 1, DANAS_FRAME_BYTES, stdin) == DANAS_FRAME_BYTES; }
+int board_read(void *portion, int32_t bytes) { return fread(portion, (size_t)bytes, 1, stdin) == 1; }
 
 void board_write(const char *text) { fputs(text, stdout); }
 

@@ -4,9 +4,9 @@
 #include <zephyr/sys/printk.h>
 
 #include "board.h"
-#include "firmware_config.h"
+#include "text.h"
 
-#define GIVEN_UP_MS 1000 /* a frame that stops coming, so that sender and board find each other again */
+#define GIVEN_UP_MS 1000 /* an example that stops coming; the next one is asked for */
 
 static const struct device *const console = DEVICE_DT_GET(DT_CHOSEN(zephyr_console));
 
@@ -14,16 +14,20 @@ void board_start(void) {
   if (!device_is_ready(console)) board_stop(1);
 }
 
-/* For a camera: fill `frame` from it, 8 bits a channel, R, G, B (RGB565 has to be widened first). */
-int board_frame(uint8_t *frame) {
+/* Asks for the bytes. With a camera, a microphone or sensors of your own: fill `portion` from them (README.md). */
+int board_read(void *portion, int32_t bytes) {
+  unsigned char *to = portion;
   int32_t count = 0;
   int64_t last_ms = k_uptime_get();
-  while (count < DANAS_FRAME_BYTES) {
-    if (uart_poll_in(console, &frame[count]) == 0) {
+  board_write("send ");
+  danas_write_number(board_write, bytes);
+  board_write("\r\n");
+  while (count < bytes) {
+    if (uart_poll_in(console, &to[count]) == 0) {
       ++count;
       last_ms = k_uptime_get();
-    } else if (count && k_uptime_get() - last_ms > GIVEN_UP_MS) {
-      count = 0;
+    } else if (k_uptime_get() - last_ms > GIVEN_UP_MS) {
+      return 0;
     }
   }
   return 1;

@@ -133,6 +133,27 @@ static void average_pool(const danas_layer *layer, const int8_t *x, int8_t *y) {
   }
 }
 
+/* Over whole windows: a map's last rows and columns may be in none */
+static void max_pool(const danas_layer *layer, const int8_t *x, int8_t *y) {
+  const int32_t channels = layer->in_channels, width = layer->in_width;
+  int32_t row, column, c, ky, kx;
+  for (row = 0; row < layer->out_height; ++row) {
+    for (column = 0; column < layer->out_width; ++column) {
+      const int8_t *corner = x + (row * width + column) * layer->stride * channels;
+      for (c = 0; c < channels; ++c) {
+        int8_t largest = -128;
+        for (ky = 0; ky < layer->kernel_height; ++ky) {
+          for (kx = 0; kx < layer->kernel_width; ++kx) {
+            const int8_t value = corner[(ky * width + kx) * channels + c];
+            if (value > largest) largest = value;
+          }
+        }
+        *y++ = largest;
+      }
+    }
+  }
+}
+
 void danas_run_layer(const danas_layer *layer, int8_t *arena) {
   const int8_t *x = arena + layer->input;
   int8_t *y = arena + layer->output;
@@ -141,5 +162,6 @@ void danas_run_layer(const danas_layer *layer, int8_t *arena) {
     case DANAS_DEPTHWISE: depthwise(layer, x, y); break;
     case DANAS_ADD: add(layer, x, arena + layer->other, y); break;
     case DANAS_AVERAGE_POOL: average_pool(layer, x, y); break;
+    case DANAS_MAX_POOL: max_pool(layer, x, y); break;
   }
 }

@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-typedef enum { DANAS_CONV, DANAS_DEPTHWISE, DANAS_ADD, DANAS_AVERAGE_POOL } danas_op; /* a dense layer is a 1x1 conv */
+/* a dense layer is a 1x1 conv */
+typedef enum { DANAS_CONV, DANAS_DEPTHWISE, DANAS_ADD, DANAS_AVERAGE_POOL, DANAS_MAX_POOL } danas_op;
 
 typedef struct {
   danas_op op;

@@ -13,7 +13,7 @@ extern const char *const danas_runtime; /* its name in a latency table */
 /* Once, before everything else; 0 where the network cannot be set up. */
 int danas_begin(void);
 
-/* int8 [height][width][channels] = pixel - 128, to be filled before every inference: it may be overwritten by one. */
+/* int8 [height][width][channels] = code - 128, to be filled before every inference: it may be overwritten by one. */
 int8_t *danas_input(void);
 
 /* One inference; 0 where it failed. With DANAS_BENCH every layer's time goes to danas_bench_layer. */

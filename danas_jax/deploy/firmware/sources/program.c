@@ -3,22 +3,35 @@
 #include "bench.h"
 #include "board.h"
 #include "firmware_config.h"
+#include "front_end.h"
 #include "network.h"
-#include "preprocess.h"
 #include "result.h"
 
-static uint8_t frame[DANAS_FRAME_BYTES];
-static int32_t frames;
+static danas_raw portion[DANAS_PORTION_COUNT];
+static int32_t examples;
 
 static void fail(const char *text) {
   board_write(text);
   board_stop(1);
 }
 
-static void preprocess(void) {
-  if (!danas_preprocess(frame, DANAS_FRAME_WIDTH, DANAS_FRAME_HEIGHT, danas_input())) {
-    fail("the frame is smaller than the network's input\r\n");
+/* An example into the network's input, which takes *spent_ns; 0 where none comes. The bench mode's is all zeros. */
+static int read_example(uint64_t *spent_ns) {
+  int32_t left;
+  uint64_t started;
+  *spent_ns = 0;
+  danas_front_end_begin();
+  for (left = DANAS_EXAMPLE_COUNT; left > 0; left -= DANAS_PORTION_COUNT) {
+    const int32_t count = left < DANAS_PORTION_COUNT ? left : DANAS_PORTION_COUNT;
+    if (!DANAS_BENCH && !board_read(portion, count * (int32_t)sizeof *portion)) return 0;
+    started = board_time_ns();
+    danas_front_end_take(portion, count);
+    *spent_ns += board_time_ns() - started;
   }
+  started = board_time_ns();
+  if (!danas_front_end_input(danas_input())) fail("the example gives no input of the network: is it too small?\r\n");
+  *spent_ns += board_time_ns() - started;
+  return 1;
 }
 
 static void run(void) {
@@ -31,7 +44,7 @@ void danas_setup(void) {
   if (!danas_begin()) fail("the network cannot be set up: is the arena too small?\r\n");
   for (i = 0; i < DANAS_BENCH; ++i) {
     uint64_t started;
-    preprocess();
+    read_example(&started);
     danas_bench_begin();
     started = board_time_ns();
     run();
@@ -44,12 +57,10 @@ void danas_setup(void) {
 }
 
 int danas_loop(void) {
-  uint64_t started, ready;
-  if (!board_frame(frame)) return 0;
+  uint64_t spent, started;
+  if (!read_example(&spent)) return 0;
   started = board_time_ns();
-  preprocess();
-  ready = board_time_ns();
   run();
-  danas_write_result(board_write, frames++, danas_output(), ready - started, board_time_ns() - ready);
+  danas_write_result(board_write, examples++, danas_output(), spent, board_time_ns() - started);
   return 1;
 }

@@ -9,7 +9,7 @@ extern "C" {
 /* Once. In bench mode it prints the table of the layers' times and does not return. */
 void danas_setup(void);
 
-/* Frame, preprocessing, network, result; 0 when no further frame comes. */
+/* Example, preprocessing, network, result; 0 where no example comes. */
 int danas_loop(void);
 
 #ifdef __cplusplus

@@ -24,12 +24,12 @@ static void write_name(danas_write write, const char *name) {
   }
 }
 
-void danas_write_result(danas_write write, int32_t frame, const int8_t *logits, uint64_t preprocess_ns,
+void danas_write_result(danas_write write, int32_t example, const int8_t *logits, uint64_t preprocess_ns,
                         uint64_t network_ns) {
   const int chosen = danas_class(logits);
   int i;
-  write("frame ");
-  danas_write_number(write, frame);
+  write("example ");
+  danas_write_number(write, example);
   write(": class ");
   danas_write_number(write, chosen);
   write(", logits");

@@ -2,7 +2,5 @@
 
 int main(void) {
   danas_setup();
-  while (danas_loop()) {
-  }
-  return 0;
+  for (;;) danas_loop();
 }

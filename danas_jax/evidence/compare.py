@@ -1,0 +1,184 @@
+"""Runs the rows of a comparison, one pipeline run each, and keeps what each gave in a file of its own.
+
+A row whose result is there is not run again, even where its run directory is gone: a comparison goes on over days and
+machines. Test is read once for each finalist, by its run, and every such look is written down.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from danas_jax import pipeline, run
+from danas_jax.config import Limits
+from danas_jax.config_checks import validate
+from danas_jax.console import say
+from danas_jax.deploy.answers import answers_path, read_answers, real_valued
+from danas_jax.deploy.export import FILES
+from danas_jax.errors import UserError
+from danas_jax.evidence.rows import Planner, Row, shorter
+from danas_jax.provenance import provenance
+from danas_jax.search import archive
+from danas_jax.views import data_text
+from danas_jax.views.base import DataConfig
+
+PHASES = ("train", "search", "retrain", "export", "report")
+READS = "test_reads.csv"
+_READ_FIELDS = ("time", "git_commit", "row", "network", "images")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared: fixed data configurations (None = chosen by the joint search), seeds, extra rows."""
+
+    rows: tuple[str, ...]
+    fixed: tuple[DataConfig, ...]
+    candidates: tuple[DataConfig, ...]  # of which the best fixed one is sought, by the joint search's accuracies
+    seeds: tuple[int, ...]
+    shares: tuple[float, ...]  # of the search time, for the time grid
+    extra_seeds: tuple[int, ...]  # of the time grid and of the search without a supernet
+    extra_budgets: tuple[Limits, ...]  # likewise
+
+
+def run_rows(planner: Planner, asked: Asked, folder: Path, runs: Path) -> Iterator[dict[str, Any]]:
+    """The result of every row, in order; those missing in `folder` are run below `runs`. See `row_result`."""
+
+    def done(row: Row, supernet: Row | None = None) -> dict[str, Any]:
+        return _done(row, folder, runs, supernet)
+
+    for seed in asked.seeds:
+        planner_of = replace(planner, config=replace(planner.config, seed=seed))
+        joint = planner_of.joint()
+        result = done(joint)
+        yield result
+        fixed = list(dict.fromkeys((*asked.fixed, *best_by_search(result, asked.candidates))))
+        if "fixed" in asked.rows:
+            for data in fixed:
+                yield done(planner_of.fixed(data))
+        if "random" in asked.rows:
+            yield done(planner_of.random(str(_run_dir(joint, runs))), supernet=joint)
+        if seed in asked.extra_seeds:
+            narrow = replace(planner_of, config=replace(planner_of.config, budgets=asked.extra_budgets))
+            if "time" in asked.rows:
+                there = best_by_search(result, asked.candidates, asked.extra_budgets) or fixed[:1]
+                for share in asked.shares:
+                    for row in (narrow.joint(), *(narrow.fixed(data) for data in there)):
+                        yield done(shorter(row, share))
+            if "no-supernet" in asked.rows:
+                yield done(narrow.no_supernet())
+
+
+def best_by_search(
+    joint: dict[str, Any], candidates: Iterable[DataConfig], budgets: tuple[Limits, ...] | None = None
+) -> list[DataConfig]:
+    """Of `candidates`, for each budget the one whose systems the joint search found most accurate; each once."""
+    found = {}
+    for entry in joint["accuracy_by_data"]:
+        if budgets is None or entry["budget"] in [dataclasses.asdict(limits) for limits in budgets]:
+            known = [data for data in candidates if data.text in entry["accuracy"]]
+            if known:
+                best = max(known, key=lambda data: entry["accuracy"][data.text])
+                found[best.text] = best
+    return list(found.values())
+
+
+def _run_dir(row: Row, runs: Path) -> Path:
+    return Path(os.path.abspath(runs)) / row.key
+
+
+def _done(row: Row, folder: Path, runs: Path, supernet: Row | None) -> dict[str, Any]:
+    """The row's result, read or made; `supernet`: the row whose supernet it takes, trained first where it is gone."""
+    saved = folder / "rows" / f"{row.key}.json"
+    if saved.exists():
+        return run.read_json(saved)
+    say(f"== {row.name}, seed {row.config.seed}" + (f", {row.share:g} of the time" if row.share < 1 else ""))
+    if supernet and not run.phase_done(_run_dir(supernet, runs), "train"):
+        _run(supernet, _run_dir(supernet, runs), ("train",))
+    directory = _run_dir(row, runs)
+    if row.config.budgets:
+        _run(row, directory, PHASES)
+    else:
+        say("nothing fits: " + "; ".join(need for _, need in row.left_out))
+    result = row_result(row, directory)
+    _note_reads(folder / READS, row, result)
+    run.write_json(saved, result)
+    return result
+
+
+def _run(row: Row, directory: Path, phases: tuple[str, ...]) -> None:
+    config = replace(row.config, run_dir=str(directory))
+    validate(config)
+    with run.opened(config):
+        pipeline.run_phases(config, phases, directory)
+
+
+def row_result(row: Row, directory: Path) -> dict[str, Any]:
+    """What a finished run gives to the comparison, JSON-ready; `right` says for each test example if int8 was right."""
+    result: dict[str, Any] = {
+        "row": row.name,
+        "seed": row.config.seed,
+        "share": row.share,
+        "epochs": row.config.train.epochs,
+        "left_out": [{"budget": dataclasses.asdict(limits), "needs": need} for limits, need in row.left_out],
+        "networks": [],
+        "accuracy_by_data": [],
+        "times_s": {},
+        "provenance": provenance(),
+    }
+    if not row.config.budgets:
+        return result
+    summary = run.read_json(directory / "summary.json")
+    found = archive.load(directory / "search" / "pareto.json", row.config.space)
+    return result | {
+        "times_s": summary["times_s"],
+        "accuracy_by_data": archive.winning_data(found),
+        "networks": [_network(entry, directory) for entry in summary["finalists"]],
+    }
+
+
+def _network(entry: dict[str, Any], directory: Path) -> dict[str, Any]:
+    folder = directory / "export" / entry["name"]
+    answers = real_valued(
+        read_answers(answers_path(folder, "int8_test")), run.read_json(folder / FILES["manifest"])["output"]
+    )
+    kept = ("name", "kind", "genes", "data", "arch", "budget", "predicted", "measured", "accuracy")
+    return {
+        **{key: entry[key] for key in kept},
+        "sees": data_text(entry["data"]),
+        "images": len(answers.labels),
+        "right": packed(answers.right),
+    }
+
+
+def packed(right: np.ndarray) -> str:
+    """Which test examples were right [N] as hexadecimal digits, eight examples in two."""
+    return np.packbits(np.asarray(right) > 0.5).tobytes().hex()
+
+
+def unpacked(text: str, images: int) -> np.ndarray:
+    """Of `packed`, bool [images]; UserError where there are fewer."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))
+    if len(bits) < images:
+        raise UserError(f"right: {len(bits)} answers, {images} test examples")
+    return bits[:images].astype(bool)
+
+
+def _note_reads(path: Path, row: Row, result: dict[str, Any]) -> None:
+    """One line for each network that was shown the test split; once, however often the row was stopped."""
+    old = path.read_text() if path.exists() else ",".join(_READ_FIELDS) + "\n"
+    noted = {(line["row"], line["network"]) for line in csv.DictReader(io.StringIO(old))}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    now = result["provenance"]
+    for name, images in dict.fromkeys((n["name"], n["images"]) for n in result["networks"]):
+        if (row.key, name) not in noted:
+            writer.writerow((now["time"], now["git_commit"], row.key, name, images))
+    run.write_text(path, old + out.getvalue())

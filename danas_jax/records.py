@@ -1,0 +1,35 @@
+"""The records of metrics.jsonl as series: one per phase and network, each step once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Owner = tuple[str, str]  # phase, network's name ("" where the phase trains one thing)
+
+
+def owner(record: dict) -> Owner:
+    """Whose series a record belongs to."""
+    return str(record.get("phase", "")), str(record.get("name") or "")
+
+
+def position(record: dict) -> int | None:
+    """Where a record stands in its series: its step, else its epoch; None where it tells neither."""
+    found = (record.get(key) for key in ("step", "epoch"))
+    return next((at for at in found if isinstance(at, int) and not isinstance(at, bool)), None)
+
+
+def series(records: Iterable[dict]) -> dict[Owner, list[dict]]:
+    """The records of each owner in ascending position.
+
+    A run that was killed goes on at its last checkpoint: what it did again takes the place of the first time.
+    """
+    found: dict[Owner, list[dict]] = {}
+    for record in records:
+        at = position(record)
+        if at is None:
+            continue
+        rows = found.setdefault(owner(record), [])
+        while rows and (position(rows[-1]) or 0) >= at:
+            rows.pop()
+        rows.append(record)
+    return found
