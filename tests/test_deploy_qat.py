@@ -198,9 +198,7 @@ def test_it_is_the_retrainings_recipe_at_another_learning_rate_on_further_views(
     recipe = dataclasses.replace(RECIPE, validate_every_epochs=3, cutmix=0.3)
     assert qat.fine_tune(model, source, params, stats, len, SETTINGS, recipe, TRAINING, 7, None, 0.7) == "best"
     ((given, named),) = calls
-    expected = dataclasses.replace(
-        recipe, epochs=3, learning_rate=5e-3, distillation=1.0, validate_every_epochs=1
-    )
+    expected = dataclasses.replace(recipe, epochs=3, learning_rate=5e-3, distillation=1.0, validate_every_epochs=1)
     assert given[1:9] == (len, params, source, expected, TRAINING, 2, 7, None)
     teacher = named.pop("teacher")
     assert (teacher.layers, teacher.source) == (layers, source)
