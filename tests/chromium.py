@@ -66,9 +66,12 @@ class Page:
         self.send("Page.navigate", url=path.resolve().as_uri())
         self.wait("document.readyState === 'complete' && performance.getEntriesByType('navigation')[0].loadEventEnd")
 
+    def point(self, x_px: float, y_px: float) -> None:
+        """Move the mouse there."""
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x_px, y=y_px)
+
     def click(self, x_px: float, y_px: float) -> None:
         """Press and release the left button there."""
-        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x_px, y=y_px)
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x_px, y=y_px, button="left", clickCount=1)
 

@@ -29,12 +29,13 @@ def page(tmp_path_factory):
 
 
 def scroll_through(page):
-    """Let every chart come near the window, so that it is drawn."""
-    page.run(
-        "new Promise(async done => { for (let y = 0; y < document.body.scrollHeight; y += 300) { scrollTo(0, y);"
-        "await new Promise(go => setTimeout(go, 60)) } scrollTo(0, 0); done() })"
-    )
-    page.wait("[...document.querySelectorAll('figure:not([hidden]) .chart')].every(c => c.querySelector('.plot'))")
+    """Bring every chart that is not hidden into the window, one after the other, and wait until it is drawn."""
+    charts = "[...document.querySelectorAll('figure:not([hidden]) .chart')]"
+    count = page.run(f"{charts}.length")
+    assert count > 8
+    for i in range(count):
+        page.run(f"{charts}[{i}].scrollIntoView({{block: 'center'}})")
+        page.wait(f"!!{charts}[{i}].querySelector('.scatterlayer')")
 
 
 def work_s(page):
@@ -74,7 +75,7 @@ def test_nothing_is_fetched_and_nothing_goes_wrong(page, path):
 def test_a_click_on_a_point_shows_its_details(page, path):
     page.look()
     page.open(path)
-    page.wait("document.querySelector('[data-chart=search_sram] .scatterlayer .point')")
+    page.wait("!!document.querySelector('[data-chart=search_sram] .scatterlayer .point')")
     page.run("document.querySelector('[data-chart=search_sram]').scrollIntoView({block: 'center'})")
     chart = embedded(path.read_text())["charts"]["search_sram"]
     systems: dict[tuple, set] = {}  # several budgets may have a system at one place
@@ -89,6 +90,8 @@ def test_a_click_on_a_point_shows_its_details(page, path):
         "const at = marks.find(mark => keys.includes(mark.__data__.data)).getBoundingClientRect();"
         "return [at.x + at.width / 2, at.y + at.height / 2] })()"
     )
+    page.point(*place)
+    page.wait("!!document.querySelector('[data-chart=search_sram] .hoverlayer .hovertext')")
     page.click(*place)
     assert page.wait(f"{CHOSEN} !== {before!r} && {CHOSEN}") in keys
     name = keys.pop().split("/")[1]
@@ -119,7 +122,7 @@ def test_a_phone_scrolls_no_page_sideways(page, path):
 def test_dark_mode_reaches_page_and_charts(page, path):
     page.look(dark=False)
     page.open(path)
-    page.wait("document.querySelector('[data-chart=search_sram] .plot')")
+    page.wait("!!document.querySelector('[data-chart=search_sram] .xtick text')")
     ink = "getComputedStyle(document.querySelector('[data-chart=search_sram] .xtick text')).fill"
     light, light_ink = page.run(BACKGROUND), page.run(ink)
     page.look(dark=True)  # while the page is open
