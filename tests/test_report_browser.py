@@ -7,7 +7,9 @@ import pytest
 pytest.importorskip("plotly")
 pytest.importorskip("websocket")
 from chromium import CHROMIUM, browser
-from test_report_page import embedded, finished  # noqa: F401 - a fixture
+from test_report_page import embedded
+
+from danas_jax import run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 LOADED_MS = "performance.getEntriesByType('navigation')[0].loadEventEnd"
@@ -16,9 +18,9 @@ BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 
 
 @pytest.fixture(scope="module")
-def path(finished):  # noqa: F811
+def path(run_with_baseline):
     """The page."""
-    return finished / "report" / "index.html"
+    return run_with_baseline / "report" / "index.html"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,14 @@ def scroll_through(page):
     for i in range(count):
         page.run(f"{charts}[{i}].scrollIntoView({{block: 'center'}})")
         page.wait(f"!!{charts}[{i}].querySelector('.scatterlayer')")
+
+
+def choose(name):
+    """A script that chooses a network by name from the list."""
+    return (
+        f"(c => {{ c.selectedIndex = [...c.options].findIndex(o => o.value.split('/').pop() === {name!r});"
+        "c.dispatchEvent(new Event('change')) })(document.getElementById('choose'))"
+    )
 
 
 def work_s(page):
@@ -82,8 +92,9 @@ def test_a_click_on_a_point_shows_its_details(page, path):
     for series in chart["series"]:
         for x, y, key in zip(series["xs"], series["ys"], series["systems"], strict=True):
             systems.setdefault((x, y), set()).add(key)
-    before = page.run(CHOSEN)
-    keys = next(keys for keys in systems.values() if before not in keys)
+    page.run(choose("fixed"))  # the baseline, which is no point of the search
+    before, keys = page.run(CHOSEN), next(iter(systems.values()))
+    assert before == "fixed" and "fixed" not in keys
     place = page.run(
         f"(() => {{ const keys = {sorted(keys)!r};"
         "const marks = [...document.querySelectorAll('[data-chart=search_sram] .scatterlayer .point')];"
@@ -93,17 +104,17 @@ def test_a_click_on_a_point_shows_its_details(page, path):
     page.point(*place)
     page.wait("!!document.querySelector('[data-chart=search_sram] .hoverlayer .hovertext')")
     page.click(*place)
-    assert page.wait(f"{CHOSEN} !== {before!r} && {CHOSEN}") in keys
-    name = keys.pop().split("/")[1]
+    chosen = page.wait(f"{CHOSEN} !== {before!r} && {CHOSEN}")
+    assert chosen in keys
     shown = page.run("document.getElementById('shown').innerText")
-    assert name in shown
+    assert chosen.split("/")[1] in shown
     assert "Memory profile" in shown and "Bottleneck" in shown and "genes" in shown
 
 
 def test_a_finalist_shows_confusion_and_examples(page, path):
     page.look()
     page.open(path)
-    page.run("(c => { c.selectedIndex = 0; c.dispatchEvent(new Event('change')) })(document.getElementById('choose'))")
+    page.run(choose(run.read_json(path.parents[1] / "summary.json")["finalists"][0]["name"]))
     shown = page.run("document.getElementById('shown').innerText")
     assert "Confusion matrix" in shown and "as the network sees them" in shown
     sizes = "[...document.querySelectorAll('#shown img')].map(i => i.complete && i.naturalWidth)"
