@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
@@ -43,7 +44,7 @@ def share(value: float | None) -> str:
     return DASH if value is None else f"{value:.3f}"
 
 
-def budget_text(budget: dict[str, Any] | None) -> str:
+def budget_text(budget: Mapping[str, Any] | None) -> str:
     """`64 kB SRAM, 512 kB flash`; a dash for a baseline, which has no budget."""
     if budget is None:
         return DASH
