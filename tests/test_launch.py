@@ -40,6 +40,7 @@ def save(number, frame):
     (home / f"saved {name}").touch()
     sys.exit(3)
 signal.signal(signal.SIGTERM, save)
+(home / f"parent {name}").write_text(str(os.getppid()))
 os.mkdir(home / f"at {name}")  # fails where another process is at the same job
 time.sleep(0.1)
 while (home / f"hold {name}").exists():
@@ -226,6 +227,26 @@ def test_on_slurms_notice_the_run_saves_and_the_same_is_queued(sweep, slurm):
     (sweep.folder / f"hold {job.name}").unlink()
     os.rmdir(sweep.folder / f"at {job.name}")
     queued[0].result()
+    assert len(ran(sweep)) == 2
+
+
+def test_submitit_resumes_an_interrupted_job_with_the_same_command(sweep, slurm, tmp_path):
+    """Through submitit's own local executor, whose requeueing is SLURM's."""
+    cloudpickle = importlib.import_module("cloudpickle")
+    cloudpickle.register_pickle_by_value(slurm)  # as a script's classes are
+    submitit = importlib.import_module("submitit")
+    job = sweep.jobs[0]
+    (sweep.folder / f"hold {job.name}").touch()
+    executor = submitit.LocalExecutor(tmp_path / "logs")
+    executor.update_parameters(timeout_min=60)
+    submitted = executor.submit(slurm.Resumed(sweep.command(job)))
+    wait_for(sweep.folder / f"at {job.name}")
+    os.rmdir(sweep.folder / f"at {job.name}")
+    os.kill(int((sweep.folder / f"parent {job.name}").read_text()), signal.SIGUSR2)
+    wait_for(sweep.folder / f"saved {job.name}")
+    wait_for(sweep.folder / f"at {job.name}")
+    (sweep.folder / f"hold {job.name}").unlink()
+    submitted.result()
     assert len(ran(sweep)) == 2
 
 
