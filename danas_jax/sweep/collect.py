@@ -149,7 +149,7 @@ def print_collected(found: dict[str, Any]) -> None:
     if found["rows"]:
         cells = [(row["job"], "*" if row["on_front"] else "", *row["shown"]) for row in found["rows"]]
         table.print_rows(f"{found['dir']}: finalists", ("job", "front", *table.COLUMNS), cells, 5)
-        print("front: no other network is at least as good in int8 validation accuracy, arena and MACs together")
+        print("front (*): no network is better in int8 validation accuracy, arena or MACs and no worse in the others")
     for row in found["unfinished"]:
         print(f"{row['job']}: {row['state']}, {row['why']}")
     if (ranked := found["ranked"]) and ranked["table"]:
