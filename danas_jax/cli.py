@@ -32,6 +32,9 @@ COMMANDS = {  # beside the phases and predict: module and function, which starts
     "lut": ("lut.command", "main"),
     "rank": ("evidence.rank_command", "rank_command"),
     "status": ("report.status_command", "status_command"),
+    "sweep collect": ("sweep.command", "collect_command"),
+    "sweep list": ("sweep.command", "list_command"),
+    "sweep run": ("sweep.command", "run_command"),
 }
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
 
@@ -53,6 +56,8 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
        danas compare CONFIG [flags] [--fixed AXIS=VALUE,...] [--seeds 0 1 2] [--full]    does choosing the data pay?
        danas rank CONFIG [flags] [--pool N] [--export FILE.csv]    does the supernet rank as training alone does?
+       danas sweep list|run CONFIG [--dir DIR] [--index I] [flags]    the jobs of the config's sweep(), or one of them
+       danas sweep collect DIR [--json]  what the runs of a sweep found: one table, one front
        danas data prepare NAME           download and prepare a TensorFlow Datasets set, e.g. wake_vision
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is

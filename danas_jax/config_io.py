@@ -10,6 +10,7 @@ import math
 import traceback
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 from danas_jax import views
@@ -71,17 +72,33 @@ def load_config(argument: str) -> Config:
 
     A folder is read as data. UserError says what was wrong, with near misses for an unknown name.
     """
-    path, shipped = Path(argument), shipped_configs()
+    path = Path(argument)
     if (path / "config.json").is_file():
         return read_config(path / "config.json")
+    if path.is_dir() and argument not in shipped_configs():
+        raise UserError(f"{argument}: this folder holds no config.json, so it is not a run")
+    return _config_of(python_file(argument))
+
+
+def load_overrides(argument: str) -> list[dict[str, typing.Any]]:
+    """Field -> value of each run that `sweep()` gives in the Python file that CONFIG names (docs/sweeps.md)."""
+    path = python_file(argument)
+    found = _called(path, "sweep", list)
+    for i, overrides in enumerate(found):
+        if not isinstance(overrides, dict) or not all(isinstance(field, str) for field in overrides):
+            raise UserError(f"{path}: sweep()[{i}] = {overrides!r}: a dictionary of fields and values is expected")
+    return found
+
+
+def python_file(argument: str) -> Path:
+    """The file of a CONFIG that is Python: a .py file or a shipped config; UserError with near misses for another."""
+    path, shipped = Path(argument), shipped_configs()
     if argument in shipped:
-        return _from_python(shipped[argument])
+        return shipped[argument]
     if path.suffix == ".py":
         if not path.is_file():
             raise UserError(f"{argument}: no such file")
-        return _from_python(path)
-    if path.is_dir():
-        raise UserError(f"{argument}: this folder holds no config.json, so it is not a run")
+        return path
     near = difflib.get_close_matches(argument, shipped, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise UserError(
@@ -102,15 +119,16 @@ def shipped_configs() -> dict[str, Path]:
     return {}
 
 
-def _from_python(path: Path) -> Config:
+def _called(path: Path, function: str, of: Callable[[typing.Any], typing.Any] = lambda value: value) -> typing.Any:
+    """`of(function())` of a Python file; UserError with the line where somebody's code fails."""
     spec = importlib.util.spec_from_file_location(f"danas_config_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # path ends in .py
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        if not callable(getattr(module, "get_config", None)):
-            raise UserError(f"{path}: has no function get_config()")
-        config = module.get_config()
+        if not callable(getattr(module, function, None)):
+            raise UserError(f"{path}: has no function {function}()")
+        return of(getattr(module, function)())
     except UserError as error:
         raise UserError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
     except Exception as error:
@@ -119,6 +137,10 @@ def _from_python(path: Path) -> Config:
         line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
         where = f"{path}, line {line}" if line else str(path)
         raise UserError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def _config_of(path: Path) -> Config:
+    config = _called(path, "get_config")
     if not isinstance(config, Config):
         raise UserError(f"{path}: get_config() returned {type(config).__name__}, not a Config")
     try:

@@ -43,6 +43,7 @@ ORDER = (
         "pipeline",
         "overrides",
         "evidence",
+        "sweep",
     ),
     *("bench", "lut", "cli", "__main__"),
 )
@@ -65,7 +66,19 @@ NO_JAX = {
         "tensorboard",
         "metrics",
     ),
-    *("classification", "task", "baselines", "hardware", "search", "report", "overrides", "lut", "cli", "__main__"),
+    *(
+        "classification",
+        "task",
+        "baselines",
+        "hardware",
+        "search",
+        "report",
+        "overrides",
+        "sweep",
+        "lut",
+        "cli",
+        "__main__",
+    ),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
 FILES = sorted(PACKAGE.rglob("*.py"))
