@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "danas_jax"
 ORDER = (
     *(
         "errors",
+        "untrusted",
+        "npz",
         "layers",
         "views",
         "space",
@@ -44,12 +46,14 @@ ORDER = (
         "overrides",
         "evidence",
     ),
-    *("bench", "lut", "cli", "__main__"),
+    *("bench", "lut", "doctor", "cli", "__main__"),
 )
 NO_JAX = {
     *(
         "__init__",
         "errors",
+        "untrusted",
+        "npz",
         "layers",
         "space",
         "spaces",
