@@ -5,22 +5,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
-import json
-import math
+import sys
 import traceback
 import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
 
-from danas_jax import views
-from danas_jax.config import Baseline, Config
+from danas_jax import untrusted, views
+from danas_jax.config import Baseline, Config, Limits
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
 from danas_jax.views.base import DataConfig, View
 from danas_jax.views.image import ImageView
-
-_MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
 
 def to_json(config: Config) -> dict:
@@ -37,12 +34,10 @@ def read_config(path: Path | str) -> Config:
     """A run's config.json as data (nothing is executed); UserError names the file."""
     path = Path(path)
     try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise UserError(f"{path}: larger than any configuration ({_MAX_CONFIG_BYTES} bytes)")
-        obj = json.loads(path.read_bytes())
+        obj = untrusted.loads(untrusted.read_bytes(path, untrusted.MAX_JSON_BYTES))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from error
     if isinstance(obj, dict) and obj.get("schema_version") != 1:
         raise UserError(f"{path}: schema_version is {obj.get('schema_version')!r}, this danas reads 1")
@@ -173,7 +168,7 @@ def _describe(hint: object) -> str:
 def _matches(value: object, hint: object) -> bool:
     """Whether the JSON value is of the plain type `hint`; True and False are no numbers."""
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(hint, type) and type(value) is hint
@@ -187,7 +182,7 @@ def _class_of(obj: typing.Any, hint: typing.Any, name: str) -> type:
     if not isinstance(obj, dict):
         raise _wrong(name, obj, _describe(hint))
     if hint is View:
-        if obj.get(_KIND) not in views.kinds():
+        if not isinstance(obj.get(_KIND), str) or obj[_KIND] not in views.kinds():
             raise _wrong(_name(name, _KIND), obj.get(_KIND), f"one of {', '.join(views.kinds())}")
         return views.kinds()[obj[_KIND]]
     found = views.config_of(obj)
@@ -210,6 +205,11 @@ def _as_now(obj: dict, hint: typing.Any) -> dict:
 def load_view(obj: typing.Any) -> View:
     """A view out of a manifest; UserError naming the field that is unknown, missing or of a wrong type."""
     return _load(obj, View, "view")
+
+
+def load_limits(obj: typing.Any, name: str) -> Limits:
+    """A budget out of a run's file, `name` there; UserError as in `load_view`."""
+    return _load(obj, Limits, name)
 
 
 def _dump(value: object, hint: typing.Any, name: str) -> typing.Any:

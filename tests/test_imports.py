@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "danas_jax"
 ORDER = (
     *(
         "errors",
+        "untrusted",
+        "npz",
         "layers",
         "views",
         "space",
@@ -45,12 +47,14 @@ ORDER = (
         "evidence",
         "sweep",
     ),
-    *("bench", "lut", "cli", "__main__"),
+    *("bench", "lut", "doctor", "cli", "__main__"),
 )
 NO_JAX = {
     *(
         "__init__",
         "errors",
+        "untrusted",
+        "npz",
         "layers",
         "space",
         "spaces",
