@@ -28,11 +28,16 @@ COMMANDS = {  # beside the phases and predict: module and function, which starts
     "data": ("data.command", "data_command"),
     "data check": ("report.check_command", "check_command"),
     "data suspects": ("report.suspects_command", "suspects_command"),
+    "doctor": ("doctor.command", "doctor"),
     "evaluate": ("report.evaluate_command", "evaluate_command"),
     "lut": ("lut.command", "main"),
     "rank": ("evidence.rank_command", "rank_command"),
     "status": ("report.status_command", "status_command"),
+    "sweep collect": ("sweep.command", "collect_command"),
+    "sweep list": ("sweep.command", "list_command"),
+    "sweep run": ("sweep.command", "run_command"),
 }
+MAX_MESSAGE = 10_000  # characters
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
 
 HELP = """danas: from photographs to an int8 model that fits the board.
@@ -53,8 +58,11 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
        danas compare CONFIG [flags] [--fixed AXIS=VALUE,...] [--seeds 0 1 2] [--full]    does choosing the data pay?
        danas rank CONFIG [flags] [--pool N] [--export FILE.csv]    does the supernet rank as training alone does?
+       danas sweep list|run CONFIG [--dir DIR] [--index I] [flags]    the jobs of the config's sweep(), or one of them
+       danas sweep collect DIR [--json]  what the runs of a sweep found: one table, one front
        danas data prepare NAME           download and prepare a TensorFlow Datasets set, e.g. wake_vision
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
+       danas doctor [--quick] [--json]   does it work here? a line for each check, to paste into an issue
        danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
 
 CONFIG: a shipped config's name ({shipped}),
@@ -62,7 +70,7 @@ CONFIG: a shipped config's name ({shipped}),
 Flags:  every field, e.g. --data.path DIR --run-dir runs/x --seed 3 --search.population 128;
         --limits.sram-bytes A B C and --board NAME set the budgets, --smoke makes it tiny, --debug shows tracebacks.
         `danas run CONFIG --help` lists them all.
-Exit:   0 done, 2 bad input, 3 interrupted (the same command resumes), 1 a bug.
+Exit:   0 done, 2 bad input, 3 interrupted (the same command resumes), 1 a bug, or a check of danas doctor failed.
 """
 
 
@@ -81,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return _fail(BAD_INPUT, f"danas: {error.filename}: such a long name cannot be a file's", debug)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(BAD_INPUT, f"danas: disk full: {error}; free some space, the same command resumes", debug)
         text = str(error).strip().splitlines()
@@ -91,8 +101,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _fail(code: int, message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(message, file=sys.stderr)
+    print(_plain(message), file=sys.stderr)
     return code
+
+
+def _plain(message: str) -> str:
+    """What may go to a terminal: a message may quote files of which nobody vouches for a character or the length."""
+    shown = message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + " ..."
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in shown)
 
 
 @contextlib.contextmanager
@@ -132,8 +148,7 @@ def _command(arguments: list[str]) -> int:
         if name in COMMANDS:
             _quiet()
             module, function = COMMANDS[name]
-            getattr(importlib.import_module(f"danas_jax.{module}"), function)(left)
-            return OK
+            return getattr(importlib.import_module(f"danas_jax.{module}"), function)(left) or OK
     commands = ("run", *PHASES)
     if command not in commands:
         near = difflib.get_close_matches(command, (*commands, "predict", *COMMANDS), n=1)

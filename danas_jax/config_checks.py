@@ -97,7 +97,7 @@ def validate(config: Config) -> None:
     if not set(config.search.objectives) <= known or "error" not in config.search.objectives:
         problems.append(f"search.objectives = {config.search.objectives}: choose from {sorted(known)}, with error")
     names = [baseline.name for baseline in config.baselines]
-    if len(set(names)) != len(names) or any(not n or "/" in n for n in names):
+    if len(set(names)) != len(names) or any(n in ("", ".", "..") or {"/", "\0"} & set(n) for n in names):
         problems.append(f"baselines: names {names} must be different, not empty and without '/'")
     for baseline in config.baselines:
         if not isinstance(baseline.data, config.space.view.config):

@@ -5,21 +5,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
-import json
-import math
+import sys
 import traceback
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
-from danas_jax import views
-from danas_jax.config import Baseline, Config
+from danas_jax import untrusted, views
+from danas_jax.config import Baseline, Config, Limits
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
 from danas_jax.views.base import DataConfig, View
 from danas_jax.views.image import ImageView
-
-_MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
 
 def to_json(config: Config) -> dict:
@@ -36,12 +34,10 @@ def read_config(path: Path | str) -> Config:
     """A run's config.json as data (nothing is executed); UserError names the file."""
     path = Path(path)
     try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise UserError(f"{path}: larger than any configuration ({_MAX_CONFIG_BYTES} bytes)")
-        obj = json.loads(path.read_bytes())
+        obj = untrusted.loads(untrusted.read_bytes(path, untrusted.MAX_JSON_BYTES))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from error
     if isinstance(obj, dict) and obj.get("schema_version") != 1:
         raise UserError(f"{path}: schema_version is {obj.get('schema_version')!r}, this danas reads 1")
@@ -71,17 +67,33 @@ def load_config(argument: str) -> Config:
 
     A folder is read as data. UserError says what was wrong, with near misses for an unknown name.
     """
-    path, shipped = Path(argument), shipped_configs()
+    path = Path(argument)
     if (path / "config.json").is_file():
         return read_config(path / "config.json")
+    if path.is_dir() and argument not in shipped_configs():
+        raise UserError(f"{argument}: this folder holds no config.json, so it is not a run")
+    return _config_of(python_file(argument))
+
+
+def load_overrides(argument: str) -> list[dict[str, typing.Any]]:
+    """Field -> value of each run that `sweep()` gives in the Python file that CONFIG names (docs/sweeps.md)."""
+    path = python_file(argument)
+    found = _called(path, "sweep", list)
+    for i, overrides in enumerate(found):
+        if not isinstance(overrides, dict) or not all(isinstance(field, str) for field in overrides):
+            raise UserError(f"{path}: sweep()[{i}] = {overrides!r}: a dictionary of fields and values is expected")
+    return found
+
+
+def python_file(argument: str) -> Path:
+    """The file of a CONFIG that is Python: a .py file or a shipped config; UserError with near misses for another."""
+    path, shipped = Path(argument), shipped_configs()
     if argument in shipped:
-        return _from_python(shipped[argument])
+        return shipped[argument]
     if path.suffix == ".py":
         if not path.is_file():
             raise UserError(f"{argument}: no such file")
-        return _from_python(path)
-    if path.is_dir():
-        raise UserError(f"{argument}: this folder holds no config.json, so it is not a run")
+        return path
     near = difflib.get_close_matches(argument, shipped, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise UserError(
@@ -102,15 +114,16 @@ def shipped_configs() -> dict[str, Path]:
     return {}
 
 
-def _from_python(path: Path) -> Config:
+def _called(path: Path, function: str, of: Callable[[typing.Any], typing.Any] = lambda value: value) -> typing.Any:
+    """`of(function())` of a Python file; UserError with the line where somebody's code fails."""
     spec = importlib.util.spec_from_file_location(f"danas_config_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # path ends in .py
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        if not callable(getattr(module, "get_config", None)):
-            raise UserError(f"{path}: has no function get_config()")
-        config = module.get_config()
+        if not callable(getattr(module, function, None)):
+            raise UserError(f"{path}: has no function {function}()")
+        return of(getattr(module, function)())
     except UserError as error:
         raise UserError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
     except Exception as error:
@@ -119,6 +132,10 @@ def _from_python(path: Path) -> Config:
         line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
         where = f"{path}, line {line}" if line else str(path)
         raise UserError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def _config_of(path: Path) -> Config:
+    config = _called(path, "get_config")
     if not isinstance(config, Config):
         raise UserError(f"{path}: get_config() returned {type(config).__name__}, not a Config")
     try:
@@ -151,7 +168,7 @@ def _describe(hint: object) -> str:
 def _matches(value: object, hint: object) -> bool:
     """Whether the JSON value is of the plain type `hint`; True and False are no numbers."""
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(hint, type) and type(value) is hint
@@ -165,7 +182,7 @@ def _class_of(obj: typing.Any, hint: typing.Any, name: str) -> type:
     if not isinstance(obj, dict):
         raise _wrong(name, obj, _describe(hint))
     if hint is View:
-        if obj.get(_KIND) not in views.kinds():
+        if not isinstance(obj.get(_KIND), str) or obj[_KIND] not in views.kinds():
             raise _wrong(_name(name, _KIND), obj.get(_KIND), f"one of {', '.join(views.kinds())}")
         return views.kinds()[obj[_KIND]]
     found = views.config_of(obj)
@@ -188,6 +205,11 @@ def _as_now(obj: dict, hint: typing.Any) -> dict:
 def load_view(obj: typing.Any) -> View:
     """A view out of a manifest; UserError naming the field that is unknown, missing or of a wrong type."""
     return _load(obj, View, "view")
+
+
+def load_limits(obj: typing.Any, name: str) -> Limits:
+    """A budget out of a run's file, `name` there; UserError as in `load_view`."""
+    return _load(obj, Limits, name)
 
 
 def _dump(value: object, hint: typing.Any, name: str) -> typing.Any:

@@ -23,6 +23,7 @@ from danas_jax.deploy.teacher import largest_subnet
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, run_tables
 from danas_jax.hardware import cost as hardware
+from danas_jax.report.derived import derive
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table, search_lines, share
 from danas_jax.search import archive, objectives, tiers
@@ -84,6 +85,13 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     folder = Path(run_dir)
     runtime.keep_freed_memory()
     runtime.keep_compiled_programs()
+    if phases == ("report",):  # needs neither the data, which may be gone, nor that anything fits
+
+        def validation() -> Split:
+            return open_data(config.data, native_frame(config), config.seed).load("validation", "export")
+
+        report_phase(folder, config, validation)
+        return
     boards.remember(config.boards)
     tables = run_tables.load(config.latency_tables, config.budgets)
     for table in tables.values():
@@ -103,7 +111,7 @@ def _each_phase(state: Run, phases: tuple[str, ...]) -> None:
     steps = {"train": train_phase, "search": search_phase, "retrain": retrain_phase, "export": export_phase}
     for phase in phases:
         if phase == "report":
-            report_phase(state)
+            report_phase(folder, config, lambda: state.load("validation", "export"))
         elif run.phase_done(folder, phase):
             say(f"{phase}: done before")
             if phase == phases[-1] == "search":
@@ -297,9 +305,11 @@ def export_phase(state: Run) -> dict:
     return {}
 
 
-def report_phase(state: Run) -> None:
-    """The table on the terminal and report/index.html."""
-    path = state.folder / "summary.json"
+def report_phase(folder: Path, config: Config, validation: Callable[[], Split]) -> None:
+    """The table on the terminal and report/; `validation` loads that split, for examples."""
+    path = folder / "summary.json"
     if path.exists():
         print_table(run.read_json(path))
-    say(f"report: {write_report(state.folder)}")
+        for warning in derive(folder, config, validation):
+            say(f"warning: {warning}")
+    say(f"report: {write_report(folder)}")

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
+Record = TypeVar("Record", bound=Mapping[str, Any])
 Owner = tuple[str, str]  # phase, network's name ("" where the phase trains one thing)
 
 
-def owner(record: dict) -> Owner:
+def owner(record: Mapping[str, Any]) -> Owner:
     """Whose series a record belongs to."""
     return str(record.get("phase", "")), str(record.get("name") or "")
 
 
-def position(record: dict) -> int | None:
+def position(record: Mapping[str, Any]) -> int | None:
     """Where a record stands in its series: its step, else its epoch; None where it tells neither."""
     found = (record.get(key) for key in ("step", "epoch"))
     return next((at for at in found if isinstance(at, int) and not isinstance(at, bool)), None)
 
 
-def series(records: Iterable[dict]) -> dict[Owner, list[dict]]:
+def series(records: Iterable[Record]) -> dict[Owner, list[Record]]:
     """The records of each owner in ascending position.
 
     A run that was killed goes on at its last checkpoint: what it did again takes the place of the first time.
     """
-    found: dict[Owner, list[dict]] = {}
+    found: dict[Owner, list[Record]] = {}
     for record in records:
         at = position(record)
         if at is None:

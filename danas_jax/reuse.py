@@ -82,7 +82,11 @@ def adopt(config: Config, folder: Path) -> dict:
 
 def narrowed(space: SearchSpace, wanted: Bounds, payload: dict) -> tuple[Bounds, list[str]]:
     """`wanted` bounds inside the trained ones, and the axes that lose values by it as "axis up to value"."""
-    low, high = (np.array(bound) for bound in payload["trained_bounds"])
+    bounds = payload.get("trained_bounds")
+    try:
+        low, high = (space.check(np.array(bound)) for bound in bounds or ())
+    except (UserError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f".phases/train.json: trained_bounds = {bounds!r} are not of this space ({error})") from error
     lower, upper = np.maximum(wanted[0], low), np.minimum(wanted[1], high)
     lost = [f"{axis.name} up to {axis.values[high[i]]}" for i, axis in enumerate(space.axes) if high[i] < wanted[1][i]]
     return (lower, upper), lost

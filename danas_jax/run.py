@@ -18,7 +18,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from danas_jax import config_io
+from danas_jax import config_io, untrusted
 from danas_jax.config import Config
 from danas_jax.errors import UserError
 from danas_jax.provenance import provenance
@@ -61,8 +61,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    os.umask(mask := os.umask(0))
     return mask
 
 
@@ -89,23 +88,18 @@ def write_arrays(path: Path | str, tree: dict) -> None:
 
 def read_arrays(path: Path | str) -> dict:
     """Read what `write_arrays` wrote; UserError naming the file when it is missing or damaged. Never unpickles."""
-    import zipfile
-
-    import numpy as np
+    from danas_jax import npz  # here, because most commands need no NumPy
 
     tree: dict = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for name in file.files:
-                *parents, last = name.split("/")
-                node = tree
-                for parent in parents:
-                    node = node.setdefault(parent, {})
-                node[last] = file[name]
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
+    with npz.opened(path) as file:
+        for name in file.names:
+            *parents, last = name.split("/")
+            node = tree
+            for parent in parents:
+                node = node.setdefault(parent, {})
+                if not isinstance(node, dict):
+                    raise UserError(f"{path} is damaged: {name} is below an array")
+            node[last] = file.array(name)
     return tree
 
 
@@ -128,10 +122,10 @@ def read_json(path: Path | str) -> dict:
     """Read what `write_json` wrote; UserError naming the file when missing, damaged or of another schema version."""
     path = Path(path)
     try:
-        obj = json.loads(path.read_bytes(), parse_constant=_no_constant)
+        obj = untrusted.loads(untrusted.read_bytes(path, untrusted.MAX_JSON_BYTES))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from error
     if not isinstance(obj, dict):
         raise UserError(f"{path} is damaged: a JSON object is expected, found {type(obj).__name__}")
@@ -139,10 +133,6 @@ def read_json(path: Path | str) -> dict:
     if version != SCHEMA_VERSION:
         raise UserError(f"{path}: schema_version is {version!r}, this danas reads {SCHEMA_VERSION}")
     return obj
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number JSON knows")
 
 
 def append_metrics(run_dir: Path | str, record: dict) -> None:
@@ -178,10 +168,10 @@ def scan_metrics(run_dir: Path | str) -> tuple[list[dict], list[str]]:
     # What follows the last newline is empty or torn.
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
         try:
-            record = json.loads(line, parse_constant=_no_constant)
+            record = untrusted.loads(line)
             if not isinstance(record, dict):
                 raise ValueError("a JSON object is expected")
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             damage.append(f"{path}, line {number} is damaged: {error}")
         else:
             records.append(record)

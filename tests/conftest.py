@@ -63,3 +63,17 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield folder
+
+
+@pytest.fixture(scope="session")
+def run_with_baseline(tmp_path_factory):
+    """The folder of a run with a baseline; tests copy it before they change it."""
+    from pipeline_toys import config_file
+
+    from danas_jax import cli
+
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert cli.main(["run", config_file(folder, "WITH_BASELINE")]) == 0
+    return folder / "runs" / "with_baseline"

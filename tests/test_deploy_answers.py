@@ -63,5 +63,5 @@ def test_answers_are_kept(tmp_path):
     write_answers(path, answers_of(LOGITS, split()))
     assert read_answers(path).slices == {}
     path.write_bytes(b"no answers")
-    with pytest.raises(UserError, match=r"int8_test\.npz is damaged"):
+    with pytest.raises(UserError, match=r"int8_test\.npz: cannot be read as \.npz"):
         read_answers(path)

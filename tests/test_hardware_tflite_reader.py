@@ -183,7 +183,7 @@ def test_files_that_are_none(tmp_path, monkeypatch):
     path.write_bytes(FILE)
     assert tflite_reader.read(str(path)) == parse(FILE)
     monkeypatch.setattr(tflite_reader, "MAX_FILE_BYTES", len(FILE) - 1)
-    with pytest.raises(UserError, match="more than"):
+    with pytest.raises(UserError, match="larger than"):
         tflite_reader.read(path)
 
 

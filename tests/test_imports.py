@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "danas_jax"
 ORDER = (
     *(
         "errors",
+        "untrusted",
+        "npz",
         "layers",
         "views",
         "space",
@@ -43,13 +45,16 @@ ORDER = (
         "pipeline",
         "overrides",
         "evidence",
+        "sweep",
     ),
-    *("bench", "lut", "cli", "__main__"),
+    *("bench", "lut", "doctor", "cli", "__main__"),
 )
 NO_JAX = {
     *(
         "__init__",
         "errors",
+        "untrusted",
+        "npz",
         "layers",
         "space",
         "spaces",
@@ -65,7 +70,19 @@ NO_JAX = {
         "tensorboard",
         "metrics",
     ),
-    *("classification", "task", "baselines", "hardware", "search", "report", "overrides", "lut", "cli", "__main__"),
+    *(
+        "classification",
+        "task",
+        "baselines",
+        "hardware",
+        "search",
+        "report",
+        "overrides",
+        "sweep",
+        "lut",
+        "cli",
+        "__main__",
+    ),
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -137,6 +137,7 @@ def test_cost_counts_the_cameras_frame(exported, capsys):
         ({"aspect": 4}, "is missing or wrong"),
         ({"fit": "letterbox"}, "data.fit = 'letterbox': stretch, crop, pad are known"),
         ({"native_resolution_px": 19}, "data.native_resolution_px = 19: of aspect 4:3"),
+        ({"native_resolution_px": 6300}, "data.native_resolution_px = 6300: export again"),  # 8,400 px wide
     ],
 )
 def test_a_damaged_manifest_is_refused(exported, tmp_path, capsys, edit, message):

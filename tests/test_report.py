@@ -1,13 +1,19 @@
 """The page and the table: numbers from the files, text escaped, nothing fetched."""
 
+import base64
+import hashlib
+import json
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 from rich.console import Console
 
 from danas_jax import run
-from danas_jax.report import html, plots, table
+from danas_jax.report import html, paper, svg, table
+from danas_jax.report.blocks import Axis, Chart, Point
+from danas_jax.report.sections import curves
 
 BUDGET = {"sram_bytes": 65536, "flash_bytes": 524288, "macs": None, "latency_ms": None, "board": ""}
 SUMMARY = {
@@ -77,6 +83,11 @@ def with_figures():
     return {**SUMMARY, "finalists": [entry, entry, SUMMARY["finalists"][1]]}
 
 
+def without_plotly(page):
+    """A page but for the text of its first script."""
+    return re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.S)
+
+
 def texts(page):
     """Rows of a page's tables as lists of text."""
     rows = re.findall(r"<tr>(.*?)</tr>", page)
@@ -133,6 +144,12 @@ PARETO = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    """They take a second, and test_report_page.py looks at them."""
+    monkeypatch.setattr(paper, "draw", lambda folder, charts: [])
+
+
 @pytest.fixture
 def finished(tmp_path):
     run.write_json(tmp_path / "summary.json", SUMMARY)
@@ -155,12 +172,45 @@ def test_the_page_holds_the_numbers_and_fetches_nothing(finished):
     ):
         assert text in page, text
     assert "demo &lt;&amp;&gt;" in page
-    assert "<&>" not in page
+    assert "<&>" not in without_plotly(page)
     assert "default-src 'none'" in page
-    assert not re.search(r"(src|href)=[\"']?(https?:|//)|<script|@import|url\(", page)
-    assert "prefers-color-scheme:dark" in page
+    assert not re.search(r"(src|href)=[\"']?(https?:|//)|@import|url\(", without_plotly(page))
+    assert "prefers-color-scheme: dark" in page
     assert 'name="viewport"' in page
-    assert page.count("<svg") == 2
+
+
+def test_the_page_runs_its_own_scripts_only(finished):
+    page = html.write_report(finished).read_text()
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.S)
+    allowed = re.findall(r"'sha256-([^']*)'", re.search(r'content="([^"]*)"', page)[1])
+    assert allowed == [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    assert "unsafe-inline" not in page.split("script-src")[1].split(">")[0]
+
+
+def test_texts_cannot_leave_the_data_of_the_script(finished):
+    summary = json.loads(json.dumps(SUMMARY).replace("mobilenet", "</script><script>alert(1)</script>"))
+    run.write_json(finished / "summary.json", summary)
+    page = html.write_report(finished).read_text()
+    assert "<script>alert" not in page
+    inside = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, flags=re.S)[1]
+    assert "</script><script>alert(1)</script>" in json.loads(inside)["systems"]
+
+
+def test_without_plotly_the_charts_are_pictures_and_the_page_says_so(finished, monkeypatch):
+    assert "pip install" not in html.write_report(finished).read_text()
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    path = html.write_report(finished)
+    page = path.read_text()
+    assert "interactive ones need plotly" in page
+    assert page.count("<svg") == len(re.findall("<figure", page)) > 4
+    assert path.stat().st_size < 200_000
+
+
+def test_report_md_holds_the_numbers_and_says_that_figures_are_missing(finished):
+    text = html.write_report(finished).with_name("report.md").read_text()
+    assert "| 0.812 [0.750, 0.875] | 1.23 M |" in text
+    assert "# demo &lt;&amp;>" in text
+    assert "No figures: they need matplotlib" in text and "![" not in text
 
 
 def test_what_was_searched_for_has_its_name(finished, capsys):
@@ -168,7 +218,7 @@ def test_what_was_searched_for_has_its_name(finished, capsys):
     run.write_json(finished / "summary.json", {**SUMMARY, "search_metric": "f1"})
     run.write_json(finished / "search/pareto.json", {**PARETO, "metric": "f1"})
     page = html.write_report(finished).read_text()
-    assert '<th scope="col">search F1</th>' in page
+    assert '<th scope="col" class=number>search F1</th>' in page
     assert "Search F1 over tensor arena" in page and "Exact supernet F1 on the" in page
     table.print_table({**SUMMARY, "search_metric": "f1"}, Console(width=200))
     assert "search F1" in capsys.readouterr().out
@@ -176,7 +226,8 @@ def test_what_was_searched_for_has_its_name(finished, capsys):
 
 def test_links_stay_inside_the_run(finished):
     page = html.write_report(finished).read_text()
-    assert re.findall(r'href="([^"]*)"', page) == ["../export/abc/model_int8.tflite"]
+    links = [link for link in re.findall(r'href="([^"]*)"', without_plotly(page)) if not link.startswith("#")]
+    assert links == ["../export/abc/model_int8.tflite"]
 
 
 def test_an_unfinished_run_gets_a_page_too(tmp_path):
@@ -205,23 +256,25 @@ def test_the_pareto_picture_is_well_formed_and_marks_each_candidate():
     root = ElementTree.fromstring(html.pareto_plot(PARETO))
     titles = [e.text for e in root.iter("{http://www.w3.org/2000/svg}title")]
     assert "c1: 48 px rgb, 9.8 kB, 0.550" in titles
-    assert titles.count("c5: 48 px rgb, 48.8 kB, 0.750") == 1  # on the front
-    assert titles.count("c5: 48 px rgb, 48.8 kB, 0.700") == 1  # as finalist, with the whole slice's accuracy
+    # on the front and as a finalist, with the whole slice's accuracy
+    assert titles.count("c5: 48 px rgb, 48.8 kB, 0.700") == 2
     assert any("SRAM limit" in t for t in titles)
 
 
 def test_a_plot_without_points_says_so():
-    assert "nothing to show yet" in plots.plot([], "x", "y", "empty")
+    assert "nothing to show yet" in svg.svg(Chart("empty", "empty", Axis("x"), Axis("y"), []))
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.61, 0.87), (10, 65_000), (-3, 3), (1e-6, 2e-6)])
 def test_ticks_are_few_round_and_inside(low, high):
-    ticks = plots.nice_ticks(low, high)
+    ticks = svg.nice_ticks(low, high)
     assert 3 <= len(ticks) <= 7
     assert all(low - 1e-9 * abs(low) <= t <= high * (1 + 1e-9) for t in ticks)
 
 
-def test_curves_average_instead_of_dropping():
-    line = plots.curve("loss", [(float(i), float(i % 2)) for i in range(1000)], most=100)
-    assert len(line.points) == 100
-    assert {p[1] for p in line.points} == {0.5}
+def test_long_curves_keep_points_of_the_run_and_the_last_one():
+    points = [Point(i, 0.5 * i) for i in range(5 * curves.MOST_POINTS + 3)]
+    kept = curves.curve("loss", points).points
+    assert curves.MOST_POINTS / 2 < len(kept) <= curves.MOST_POINTS
+    assert set(kept) <= set(points)
+    assert kept[-1] == points[-1]

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 
-from danas_jax.errors import Unreadable
+from danas_jax.errors import Unreadable, UserError
+from danas_jax.untrusted import MAX_EXAMPLE_BYTES, read_bytes
 from danas_jax.views.frame import Size, on_grey, pair, placed
 
 EXTENSIONS = (".jpg", ".jpeg", ".png")
+MAX_PIXELS = 89_478_485  # that are decoded; Pillow itself warns from here on, and refuses twice as many in a header
+# What Pillow's plugins raise for damaged files, beside what they mean to.
+_DAMAGE = (
+    *(OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, Warning),
+)
 SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")  # what may hide behind those extensions and still be decoded
 
@@ -24,13 +33,17 @@ def read_image(picture: str | Path | bytes, native_px: Size, name: str = "", fit
     """
     side = 2 * max(pair(native_px))  # either way: the picture may be turned
     try:
-        content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        content = picture if isinstance(picture, bytes) else read_bytes(picture, MAX_EXAMPLE_BYTES)
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             image.draft("RGB", (side, side))  # large JPEGs: decode at a half, quarter or eighth
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels: more than {MAX_PIXELS:,}")
             pixels = _plain_jpeg(content, image)
             if pixels is None:
                 return fitted(_rgb(ImageOps.exif_transpose(image)), native_px, fit)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Warning) as error:
+    except UserError as error:
+        raise Unreadable(name or str(picture), str(error)) from error
+    except _DAMAGE as error:
         raise Unreadable(name or str(picture), _reason(error)) from error
     return pixels if pixels.shape[:2] == pair(native_px) else fitted(Image.fromarray(pixels), native_px, fit)
 

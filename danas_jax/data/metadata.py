@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from danas_jax import untrusted
 from danas_jax.errors import UserError
 
 NAME = "metadata.csv"
@@ -33,10 +35,10 @@ class Table:
 def read_table(path: Path) -> Table:
     """The CSV file at `path`; UserError when it is damaged or no UTF-8."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(row, reader.line_num) for row in reader]
-            return Table(path, tuple(reader.fieldnames or ()), tuple(r for r, _ in rows), tuple(n for _, n in rows))
+        text = untrusted.read_bytes(path, untrusted.MAX_TABLE_BYTES).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows = [(row, reader.line_num) for row in reader]
+        return Table(path, tuple(reader.fieldnames or ()), tuple(r for r, _ in rows), tuple(n for _, n in rows))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 CSV ({error})") from error
 

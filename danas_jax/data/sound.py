@@ -18,6 +18,8 @@ import numpy as np
 
 EXTENSIONS = (".wav",)
 HEAD_BYTES = 4096  # of a file in which `header` finds what it needs, unless somebody wrote an essay before it
+MAX_RATIO = 200_000  # of two rates in lowest terms: the filter is 20 times as long
+MAX_SAMPLES = 2**26  # of a clip after resampling: more than an hour at 16 kHz
 TRUNCATED = "truncated"
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that could not go back: until the end of the file
@@ -115,7 +117,12 @@ def fitted(sound: np.ndarray, rate_hz: int, sample_rate_hz: int, samples: int) -
         from scipy.signal import resample_poly  # jax depends on scipy
 
         common = math.gcd(rate_hz, sample_rate_hz)
-        other = resample_poly(sound.astype(np.float64), sample_rate_hz // common, rate_hz // common)
+        up, down = sample_rate_hz // common, rate_hz // common
+        if max(up, down) > MAX_RATIO:
+            raise ValueError(f"{rate_hz} Hz: no simple ratio to {sample_rate_hz} Hz, save it at another rate")
+        if len(sound) * up > MAX_SAMPLES * down:
+            raise ValueError(f"{len(sound) / rate_hz:.3g} s are too long to be resampled: cut it to clips")
+        other = resample_poly(sound.astype(np.float64), up, down)
         sound = np.rint(other).clip(-32768, 32767).astype(np.int16)
     if len(sound) >= samples:
         start = (len(sound) - samples) // 2

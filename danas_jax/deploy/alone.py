@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import shutil
@@ -17,6 +16,7 @@ from danas_jax import run
 from danas_jax.classification import Metric
 from danas_jax.config import Config, RetrainSettings
 from danas_jax.data.dataset import Split
+from danas_jax.data.metadata import read_table
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
@@ -40,17 +40,19 @@ class Table:
         self.fields = ("key", "system", "seed", "epochs", "image_views", *self._accuracies)
         self._known: dict[str, tuple[float, ...]] = {}
         if path.exists():
-            with path.open(newline="") as file:
-                rows = csv.DictReader(file)
-                if tuple(rows.fieldnames or ()) != self.fields:
-                    raise UserError(f"{path}: not a table of trained networks, its columns should be {self.fields}")
-                self._known = {row["key"]: self._parsed(row) for row in rows}
+            table = read_table(path)
+            if table.columns != self.fields:
+                raise UserError(f"{path}: not a table of trained networks, its columns should be {self.fields}")
+            self._known = {row["key"]: self._parsed(row) for row in table.rows}
 
     def _parsed(self, row: dict[str, str]) -> tuple[float, ...]:
         try:
-            return tuple(float(row[name]) for name in self._accuracies)
+            found = tuple(float(row[name]) for name in self._accuracies)
         except (TypeError, ValueError) as error:
             raise UserError(f"{self.path}, row {row['key']}: its accuracies are no numbers ({error})") from error
+        if not all(0 <= accuracy <= 1 for accuracy in found):
+            raise UserError(f"{self.path}, row {row['key']}: accuracies {found}: from 0 to 1 is right")
+        return found
 
     def get(self, key: str) -> tuple[float, ...] | None:
         """The accuracies of `key`, None where it is not known."""

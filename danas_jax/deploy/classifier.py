@@ -15,6 +15,7 @@ import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
+from danas_jax import untrusted
 from danas_jax.deploy import verify
 from danas_jax.errors import UserError
 from danas_jax.hardware import tflite_reader
@@ -117,8 +118,7 @@ class Classifier:
 def read_file(path: Path) -> bytes:
     """The bytes of a model; UserError when it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return file.read(tflite_reader.MAX_FILE_BYTES + 1)
+        return untrusted.read_bytes(path, tflite_reader.MAX_FILE_BYTES)
     except OSError as error:
         raise UserError(f"model {path} cannot be read ({error.strerror}): give a .tflite file") from error
 

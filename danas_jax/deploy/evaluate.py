@@ -21,7 +21,7 @@ from danas_jax.data.splits import SPLIT_NAMES
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.answers import Answers, figures
 from danas_jax.deploy.classifier import Classifier, Normalisation, parse_classifier, read_file, try_foreign
-from danas_jax.deploy.examples import network_input
+from danas_jax.deploy.examples import check_raw, network_input
 from danas_jax.deploy.own_examples import OwnExamples, notes, own_examples
 from danas_jax.deploy.predict import MANIFEST_NAME, load_export, model_path
 from danas_jax.deploy.tflite_writer import read_metadata
@@ -120,7 +120,7 @@ def read_subject(name: str, given: Given) -> Subject:
     else:
         model = parse_classifier(read_file(path), where)
         try_foreign(model, where)
-        known, known_by = _stored(model, where), "its metadata"
+        known, known_by = stored(model, where), "its metadata"
     if not known or "view" not in known["data"]:
         model.require_picture(where)
     if known:
@@ -166,7 +166,7 @@ def _known(path: Path, model: Classifier, known_by: str, known: Mapping, where: 
     )  # fmt: skip
 
 
-def _stored(model: Classifier, where: str) -> dict | None:
+def stored(model: Classifier, where: str) -> dict | None:
     """The classes and data that danas wrote into the file itself; None where there are none that suit it.
 
     UserError for a network of ours that reads no pictures: its view is in the manifest alone.
@@ -180,6 +180,7 @@ def _stored(model: Classifier, where: str) -> dict | None:
         channels = {"mono": 1, "rgb": 3}[data["colour"]]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error):
         return None
+    check_raw(data, (1, *model.shape), "its metadata")
     known = isinstance(classes, list) and len(classes) == model.classes and all(isinstance(c, str) for c in classes)
     suits = (*size, channels) == model.shape and native >= size and known_view(data)
     return {"data": data, "classes": classes} if known and suits else None

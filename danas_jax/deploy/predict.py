@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 
+from danas_jax import untrusted
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.classifier import parse_classifier, read_file
-from danas_jax.deploy.examples import files_of, network_input, raw_examples
+from danas_jax.deploy.examples import check_raw, files_of, network_input, raw_examples
 from danas_jax.errors import UserError
 from danas_jax.views.frame import FITS
 from danas_jax.views.resize import fit_of, known_view, native_size_of
@@ -20,7 +20,7 @@ MODEL_NAME, MANIFEST_NAME, SUMMARY_NAME = "model_int8.tflite", "manifest.json", 
 
 def _read_json(path: Path, what: str) -> dict:
     try:
-        value = json.loads(path.read_text())
+        value = untrusted.loads(untrusted.read_bytes(path, untrusted.MAX_JSON_BYTES))
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read ({error.strerror}): give a finished run or export") from error
     except ValueError as error:
@@ -36,12 +36,12 @@ def _best_export(run_dir: Path) -> Path:
     try:
         finalists = [f for f in summary["finalists"] if f["kind"] == "candidate"]
         ranked = sorted(finalists, key=lambda f: f["accuracy"]["int8_validation"], reverse=True)
-        files = [run_dir / f["files"]["tflite"] for f in ranked]
+        names = [f["files"]["tflite"] for f in ranked]
     except (KeyError, TypeError) as error:
         raise UserError(f"{run_dir / SUMMARY_NAME}: finalists lack {error}: finish the run first") from error
-    if not files:
+    if not names:
         raise UserError(f"{run_dir / SUMMARY_NAME} lists no exported candidate: finish the run or name a .tflite file")
-    return files[0]
+    return untrusted.inside(run_dir, names[0], f"{run_dir / SUMMARY_NAME}: files.tflite")
 
 
 def model_path(path: Path) -> Path:
@@ -65,7 +65,7 @@ def load_export(path: Path) -> tuple[bytes, dict]:
         right = [1, *network_input(data).shape]
         output, classes, digest = manifest["output"], manifest["classes"], manifest["sha256"]
         scale, zero_point = float(output["scale"]), int(output["zero_point"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{where}: field {error} is missing or wrong: export again") from error
     except UserError as error:
         raise UserError(f"{where}: data: {error}: export again") from error
@@ -82,20 +82,13 @@ def load_export(path: Path) -> tuple[bytes, dict]:
             f"{where}: output = {output}, the file gives scale {model.output.scale} and zero_point "
             f"{model.output.zero_point}: keep the two files together"
         )
-    if not isinstance(classes, list) or not classes:
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
         raise UserError(f"{where}: classes = {classes!r}: a list of names is right; export again")
     if model.classes != len(classes):
         raise UserError(f"{where}: {len(classes)} classes, the file gives {model.classes}: export again")
-    native = data.get("native_resolution_px")
-    if native is not None and (not isinstance(native, int) or native < shape[1]):
-        raise UserError(f"{where}: data.native_resolution_px = {native!r}: export again")
-    if "view" not in data:
-        try:
-            native_size_of(data)
-        except ValueError as error:
-            raise UserError(f"{where}: data.native_resolution_px = {native!r}: {error}; export again") from error
-        if not known_view(data):
-            raise UserError(f"{where}: data.fit = {fit_of(data)!r}: {', '.join(FITS)} are known; export again")
+    check_raw(data, shape, where)
+    if "view" not in data and not known_view(data):
+        raise UserError(f"{where}: data.fit = {fit_of(data)!r}: {', '.join(FITS)} are known; export again")
     operating_point.from_manifest(manifest, where)
     return tflite, manifest
 

@@ -8,6 +8,7 @@ import flatbuffers
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
+from danas_jax import untrusted
 from danas_jax.deploy.quantise import INPUT_SCALE, QuantisedLayer, QuantisedModel, Scale
 from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, INPUT, MAX_POOL, POOLS, LayerSpec
 
@@ -224,7 +225,7 @@ def read_metadata(tflite: bytes) -> dict | None:
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
         if entry.Name() == METADATA_NAME.encode():
-            return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+            return untrusted.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
     return None
 
 

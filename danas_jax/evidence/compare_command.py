@@ -20,7 +20,8 @@ from danas_jax.config import Config, Limits, native_frame, native_resolution_px
 from danas_jax.console import say
 from danas_jax.errors import UserError
 from danas_jax.evidence.rows import JOINT, costliest, data_from_text, usual_fixed, usual_height_px
-from danas_jax.report import plots
+from danas_jax.report.blocks import Axis, Chart, Point, Series
+from danas_jax.report.svg import svg
 from danas_jax.views.image import ImageView
 
 ROWS = ("fixed", "random", "time", "no-supernet", "references")
@@ -203,26 +204,25 @@ def _points(gain: dict[str, Any]) -> str:
 
 
 def figures(result: dict[str, Any]) -> dict[str, str]:
-    """{file name: SVG}: accuracy over the budget's SRAM, and over the time of the search."""
-    over_budget: dict[str, list] = {}
+    """{file name: SVG}: accuracy over the measured arena, and over the time of the search."""
+    over_budget: dict[str, list[Point]] = {}
     for cell in result["cells"]:
         text = f"{cell['row']}, {', '.join(cell['sees'])}: {cell['int8_test']:.3f}"
-        x = max(cell["arena_bytes"]) / 1024
-        over_budget.setdefault(cell["row"], []).append((x, cell["int8_test"], text))
-    over_time: dict[str, list] = {}
+        over_budget.setdefault(cell["row"], []).append(Point(max(cell["arena_bytes"]), cell["int8_test"], text))
+    over_time: dict[str, list[Point]] = {}
     for entry in result["times"]:
         text = f"{entry['row']}, {result['budgets'][entry['budget']]}, {entry['share']:g} of the time"
-        point = (entry["search_minutes"], entry["int8_test"], f"{text}: {entry['int8_test']:.3f}")
+        point = Point(entry["search_minutes"], entry["int8_test"], f"{text}: {entry['int8_test']:.3f}")
         over_time.setdefault(entry["row"], []).append(point)
     return {
-        "accuracy_over_budget.svg": _figure(over_budget, "arena, measured [kB]", "int8 test accuracy over memory"),
-        "accuracy_over_time.svg": _figure(over_time, "search [min]", "int8 test accuracy over search time"),
+        "accuracy_over_budget.svg": _figure(over_budget, Axis("arena, measured [kB]", per=1024)),
+        "accuracy_over_time.svg": _figure(over_time, Axis("search [min]")),
     }
 
 
-def _figure(rows: dict[str, list], x_label: str, title: str) -> str:
+def _figure(rows: dict[str, list[Point]], x: Axis) -> str:
     series = [
-        plots.Series(name, sorted(points), colour=i, line=True, radius=5.0)
-        for i, (name, points) in enumerate(rows.items())
+        Series(name, sorted(points), style=i, line=True, radius=5.0) for i, (name, points) in enumerate(rows.items())
     ]
-    return plots.plot(series, x_label, "int8 test accuracy", title)
+    y = Axis("int8 test accuracy")
+    return svg(Chart("compare", f"{y.label} over {x.label}", x, y, series))

@@ -21,8 +21,8 @@ RESULT = "rank/rank.json"  # in the run directory
 FREE = ("retrain.", "budgets", "run_dir", "export.", "search.", "baselines", "boards")  # may differ from the run's
 
 
-def rank_command(arguments: list[str]) -> dict[str, Any]:
-    """Run `danas rank` with these arguments, print the table and return the result (what --json prints)."""
+def rank_parser() -> argparse.ArgumentParser:
+    """Those of its flags that are no field of Config."""
     parser = argparse.ArgumentParser(
         "danas rank CONFIG",
         description="Train a pool of systems alone and compare how the supernet, and cheaper scores, rank them.",
@@ -35,6 +35,12 @@ def rank_command(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--trained", type=Path, help="table of results, read and added to (RUN/rank/trained.csv)")
     parser.add_argument("--export", metavar="FILE.csv", type=Path, help="genes, costs and accuracies as a table")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def rank_command(arguments: list[str]) -> dict[str, Any]:
+    """Run `danas rank` with these arguments, print the table and return the result (what --json prints)."""
+    parser = rank_parser()
     if any(a in ("-h", "--help") for a in arguments):
         print(parser.format_help())
     options, rest = parser.parse_known_args(arguments)

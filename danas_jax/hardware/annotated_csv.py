@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from danas_jax import untrusted
 from danas_jax.errors import UserError
 
 
@@ -26,7 +27,8 @@ def read(path: Path | str, required: Sequence[str], optional: Sequence[str]) -> 
     shorter than the line of names.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = untrusted.read_bytes(path, untrusted.MAX_TABLE_BYTES).decode("utf-8-sig")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -53,8 +55,8 @@ def read(path: Path | str, required: Sequence[str], optional: Sequence[str]) -> 
 
 def _header(path: Path | str, line: str) -> dict:
     try:
-        header = json.loads(line[1:])
-    except (ValueError, RecursionError) as error:
+        header = untrusted.loads(line[1:])
+    except ValueError as error:
         raise UserError(f"{path}, line 1: after # a JSON object is expected: {error}") from error
     if not isinstance(header, dict):
         raise UserError(f"{path}, line 1: after # a JSON object is expected, found {type(header).__name__}")

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from danas_jax import untrusted
 from danas_jax.config import Board, Limits
 from danas_jax.errors import UserError
 
@@ -24,7 +25,7 @@ def parse_boards(text: str, where: str) -> dict[str, Board]:
     """Boards of a TOML text, by name. UserError naming `where`, the board and the field when an entry cannot be."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, and numbers of thousands of digits
         raise UserError(f"{where}: not TOML: {error}") from None
     known = {f.name: f.default is MISSING for f in fields(Board) if f.name != "name"}
     boards = {}
@@ -37,6 +38,17 @@ def parse_boards(text: str, where: str) -> dict[str, Board]:
         boards[name] = Board(name, **table)
         check(boards[name], where)
     return boards
+
+
+def read_boards(path: Path) -> dict[str, Board]:
+    """The boards of a TOML file. UserError as `parse_boards` has it, and where it cannot be read but is there."""
+    try:
+        text = untrusted.read_bytes(path, untrusted.MAX_TOML_BYTES).decode()
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    return parse_boards(text, str(path))
 
 
 def check(board: Board, where: str) -> None:
@@ -90,11 +102,9 @@ def user_boards() -> dict[str, Board]:
     path = user_boards_path()
     mend = "mend that file, or remove it and add your boards again"
     try:
-        boards = parse_boards(path.read_text(encoding="utf-8"), str(path))
+        boards = read_boards(path)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {mend}") from error
     except UserError as error:
         raise UserError(f"{error}; {mend}") from None
     refuse_shipped(boards, str(path))

@@ -49,8 +49,8 @@ def add_boards(file: str, replace: bool) -> list[Board]:
     the user's with other figures.
     """
     try:
-        new = known.parse_boards(Path(file).read_text(encoding="utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
+        new = known.read_boards(Path(file))
+    except FileNotFoundError as error:
         raise UserError(f"{file}: cannot be read ({error})") from error
     if not new:
         raise UserError(f"{file}: holds no board; give a table for each, e.g. [my_board]")

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
+from danas_jax import untrusted
 from danas_jax.errors import UserError
 from danas_jax.hardware.flatbuffer import File, Table
 from danas_jax.hardware.graph import WEIGHTED, Graph, Operator, Tensor, activations
 
 MAX_FILE_BYTES = 64 * 2**20
+MAX_TENSORS_BYTES = 2**30  # of all tensors together: what runs them asks for as much
 MAX_RANK = 8
 IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
@@ -195,10 +197,13 @@ def _parse(data: bytes) -> Graph:
         raise UserError(f"{len(subgraphs)} subgraphs; only files with one are read")
     names = [_operator_name(code) for code in model.tables(1)]
     buffers = [_buffer_bytes(buffer) for buffer in model.tables(4)]
-    tensors, operators = [], []
+    tensors, operators, claimed = [], [], 0
     for i, table in enumerate(subgraphs[0].tables(0)):
         with _within(f"tensor {i}"):
             tensors.append(_tensor(table, buffers))
+            claimed += tensors[-1].bytes
+            if claimed > MAX_TENSORS_BYTES:
+                raise UserError(f"{tensors[-1].bytes:,} B by its shape: more than {MAX_TENSORS_BYTES:,} B up to here")
     tensors = tuple(tensors)
     for i, table in enumerate(subgraphs[0].tables(3)):
         code = table.number(0, "I")
@@ -231,8 +236,7 @@ def read(path: Path | str) -> Graph:
     try:
         if not path.is_file():  # a pipe or a device would wait for ever
             raise UserError(f"{path}: no such file")
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = untrusted.read_bytes(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     return parse(data, str(path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 from tyro import cli as parse
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from danas_jax import run
+from danas_jax import npz, run
 from danas_jax.config import DataSettings
 from danas_jax.config_checks import check_data
 from danas_jax.console import Progress
@@ -83,15 +82,11 @@ def guessed(path: Path) -> DataSettings:
 
 def _npz_input(path: Path) -> tuple[int, str]:
     """(axes, NumPy's kind of number) of the array x, of which only the header is read; (3, "i") where there is none."""
-    from numpy.lib import format as npy
-
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("x.npy") as file:
-            version = npy.read_magic(file)
-            header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = header(file)
+        with npz.opened(path) as file:
+            shape, dtype = file.header("x")
             return len(shape), dtype.kind
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except UserError:
         return 3, "i"  # opening the source says what is wrong
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from danas_jax import npz, untrusted
 from danas_jax.baselines import REFERENCES, baseline_layers
 from danas_jax.config_io import read_config
 from danas_jax.errors import UserError
@@ -21,6 +23,7 @@ from danas_jax.report.reference_table import COLUMNS, reference_figures, referen
 
 SCHEMA_VERSION = 1
 USAGE = "danas cost MODEL.tflite|RUN/ID|REFERENCE|--references [--board NAME] [--layers] [--json] [flags]"
+MAX_CLASSES = 65_536
 NAME_LENGTH = 40  # of a tensor in a line of text
 MODEL_NAME = "model_int8.tflite"  # of an exported network
 
@@ -112,32 +115,39 @@ def read_network(name: str) -> Graph:
     for baseline in config.baselines:
         if baseline.name == path.name:
             return from_layers(baseline_layers(baseline, space.view, classes()))
-    return from_layers(space.layers(_genes(run, path.name), classes()))
+    return from_layers(space.layers(space.check(_genes(run, path.name)), classes()))
 
 
 def _genes(run: Path, candidate: str) -> np.ndarray:
     """Genes int64 [G] of one of the run's evaluated candidates."""
     table = run / "search" / "evaluations.csv"
     try:
-        with table.open(encoding="utf-8", newline="") as lines:
-            rows = {row["id"]: row["genes"] for row in csv.DictReader(lines)}
-    except OSError as error:
-        raise UserError(f"{table}: cannot be read ({error.strerror}); `danas search` writes it") from error
+        text = untrusted.read_bytes(table, untrusted.MAX_TABLE_BYTES).decode()
+        rows = {row["id"]: row["genes"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{table}: cannot be read ({why}); `danas search` writes it") from error
     except KeyError as error:
         raise UserError(f"{table}: has no column {error}; search again") from error
     if candidate not in rows:
         raise UserError(f"{run}/{candidate}: no such candidate; the {len(rows)} ids are in {table}")
-    return np.array([int(gene) for gene in rows[candidate].split()])
+    genes = rows[candidate] or ""
+    if not all(gene.isdecimal() and len(gene) < 10 for gene in genes.split()):
+        raise UserError(f"{table}: {candidate}: genes = {genes!r}: whole numbers are right; search again")
+    return np.array([int(gene) for gene in genes.split()], np.int64)
 
 
 def _classes(run: Path, last_layer: str) -> int:
     """How many classes the run's networks tell apart, by the bias of its supernet's last layer."""
     weights = run / "supernet" / "weights.npz"
     try:
-        with np.load(weights) as stored:
-            return len(stored[f"{last_layer}/bias"])
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{weights}: cannot be read ({error}); `danas train` writes it") from error
+        with npz.opened(weights) as stored:
+            shape, _ = stored.header(f"{last_layer}/bias")
+    except UserError as error:
+        raise UserError(f"{error}; `danas train` writes it") from error
+    if len(shape) != 1 or not 1 <= shape[0] <= MAX_CLASSES:
+        raise UserError(f"{weights}: {last_layer}/bias is {shape}: one number a class is right; train again")
+    return shape[0]
 
 
 def _kb(size: float) -> str:

@@ -14,8 +14,9 @@ from danas_jax.errors import UserError
 from danas_jax.hardware import boards, runtimes
 from danas_jax.hardware.figures import Setting
 from danas_jax.hardware.figures import figures as cost_figures
+from danas_jax.report.blocks import TextTable
 from danas_jax.report.cost_command import require_fit
-from danas_jax.report.quality import TextTable, overall_table, point_text, tables
+from danas_jax.report.quality import overall_table, point_text, tables
 from danas_jax.views.frame import FITS
 
 SCHEMA_VERSION = 1

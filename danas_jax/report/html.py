@@ -2,186 +2,216 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
+from importlib import resources
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from danas_jax import records, run
-from danas_jax.report import plots, quality, table
+from danas_jax import run
+from danas_jax.report import paper
+from danas_jax.report.blocks import (
+    Block,
+    Bullets,
+    Chart,
+    Choice,
+    Code,
+    Details,
+    Fold,
+    Heading,
+    Section,
+    Text,
+    TextTable,
+    charts_of,
+)
+from danas_jax.report.files import RunFiles, read_run
+from danas_jax.report.markdown import markdown
+from danas_jax.report.sections import curves, diagnostics, figures, finalists, origin, search
+from danas_jax.report.svg import svg
+from danas_jax.report.systems import networks, systems
 
-STYLE = """
-:root{color-scheme:light dark;--ink:#1d2126;--soft:#5d6670;--line:#dfe3e8;--back:#fff;--card:#f6f7f9;--link:#0060a8}
-@media (prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a2aab4;--line:#343a42;--back:#15181c;--card:#1d2126;
---link:#6cb8f0}}
-body{margin:0 auto;max-width:72rem;padding:1.2rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);
-background:var(--back)}
-h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}
-h3{font-size:1rem;margin:1.4rem 0 .4rem}h4{font-size:.9rem;margin:1rem 0 .4rem}
-p{max-width:46rem}.soft,caption{color:var(--soft)}a{color:var(--link)}
-.wide{overflow-x:auto;border:1px solid var(--line);border-radius:8px}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.9rem}
-th,td{padding:.45rem .7rem;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}
-th{white-space:normal;background:var(--card);font-weight:600}tr:last-child td{border-bottom:0}
-td.number{text-align:right}svg{width:100%;height:auto;max-width:47.5rem}
-pre{overflow-x:auto;background:var(--card);padding:.8rem;border-radius:8px;font-size:.8rem}
-"""
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+NO_PLOTLY = (
+    "The charts are pictures: interactive ones need plotly where the report is written, "
+    'pip install "danas-jax[report]", then danas report again.'
+)
 
 
 def write_report(run_dir: Path | str) -> Path:
-    """Write <run>/report/index.html from summary.json, search/pareto.json, metrics.jsonl, config and provenance.
+    """Write <run>/report/index.html, report.md and figures/ from the JSON files of the run (files.py).
 
-    Returns its path. What a run has not reached yet is left out. UserError when a file is damaged.
+    Returns the page's path. What a run has not reached yet is left out. UserError when a file is damaged.
     """
     folder = Path(run_dir)
-    summary = _read(folder / "summary.json")
-    pareto = _read(folder / "search" / "pareto.json")
-    metrics = run.read_metrics(folder)
-    name = str(summary.get("name") or folder.resolve().name)
-    sections = [
-        _finalists(summary),
-        _quality(summary),
-        _pareto(pareto),
-        _curves(metrics),
-        _times(summary),
-        _details("Configuration", _read(folder / "config.json")),
-        _details("Provenance", _read(folder / "provenance.json")),
-    ]
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(name)} – danas</title><style>{STYLE}</style></head><body>"
-        f"<h1>{escape(name)}</h1>{''.join(sections)}</body></html>\n"
-    )
+    files = read_run(folder)
+    found = sections(files)
+    drawn = paper.draw(folder / "report" / "figures", charts_of(found))
+    run.write_text(folder / "report" / "report.md", markdown(files.name, found, drawn))
     path = folder / "report" / "index.html"
-    run.write_text(path, page)
+    run.write_text(path, page(files, found, plotly_script()))
     return path
+
+
+def sections(files: RunFiles) -> list[Section]:
+    """All parts of the report in order, without the empty ones."""
+    found = [
+        finalists.section(files),
+        search.section(files),
+        figures.section(files),
+        curves.section(files),
+        diagnostics.section(files),
+        origin.cost_section(files),
+        origin.origin_section(files),
+    ]
+    return [section for section in found if section.blocks]
 
 
 def pareto_plot(pareto: dict[str, Any]) -> str:
     """The Pareto picture of a pareto.json as standalone SVG text, e.g. for docs/pareto.svg."""
-    return plots.pareto_svg(pareto, [table.budget_text(found.get("budget")) for found in pareto.get("budgets", [])])
+    return svg(search.over_costs(RunFiles("", pareto=pareto))[0])
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return run.read_json(path) if path.exists() else {}
+def plotly_script() -> str | None:
+    """The text of plotly.js, None where plotly (extra `report`) is not installed."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        return None
+    return get_plotlyjs()
 
 
-def _finalists(summary: dict[str, Any]) -> str:
-    rows = table.rows(summary)
-    if not rows:
-        return '<p class="soft">No finalists yet: the run has not been exported.</p>'
-    classes = ", ".join(str(c) for c in summary.get("classes", []))
-    notes = "".join(f"<li>{escape(line)}</li>" for line in table.comparison_lines(summary))
-    files = [entry.get("files") or {} for entry in summary["finalists"]]
-    links = [
-        " ".join(
-            f'<a href="../{escape(str(path), quote=True)}">{kind}</a>'
-            for kind, path in sorted(f.items())
-            if _local(path)
-        )
-        for f in files
-    ]
+def page(files: RunFiles, found: Sequence[Section], plotly: str | None) -> str:
+    """The text of the page; without `plotly` its charts are pictures."""
+    known = systems(files)
+    charts = {chart.name: _chart_data(chart, known) for chart in charts_of(found)} if plotly else {}
+    scripts = [text for text in (plotly, _asset("page.js")) if text]
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {hashes}"
+    links = "".join(f'<a href="#{_anchor(section)}">{escape(section.title)}</a>' for section in found)
+    body = "".join(
+        f'<section id="{_anchor(section)}"><h2>{escape(section.title)}</h2>'
+        f"{_blocks(section.blocks, bool(plotly))}</section>"
+        for section in found
+    )
+    data = {"charts": charts, "systems": known, "networks": networks(files)}
     return (
-        f'<p class="soft">Classes: {escape(classes)}. Seed {escape(str(summary.get("seed", "")))}. 1 kB = 1,024 B. '
-        "Accuracies are shares of right answers; the test split was read once, for this table.</p>"
-        f"<h2>Finalists</h2>{html_table((*table.columns(summary), 'files'), rows, links, numbers_from=3)}"
-        + (f"<ul>{notes}</ul>" if notes else "")
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(files.name)} – danas</title><style>{_asset('page.css')}</style></head><body>"
+        f"<h1>{escape(files.name)}</h1><nav>{links}</nav>"
+        + ("" if plotly else f'<p class="soft">{escape(NO_PLOTLY)}</p>')
+        + f'{body}<script type="application/json" id="data">{_embedded(data)}</script>'
+        + "".join(f"<script>{text}</script>" for text in scripts)
+        + "</body></html>\n"
     )
 
 
-FIGURES = {  # of an exported network -> how a reader calls them
-    "float_validation": "validation, float",
-    "int8_validation": "validation, int8",
-    "int8_test": "test, int8",
-}
+def _asset(name: str) -> str:
+    return resources.files("danas_jax.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _quality(summary: dict[str, Any]) -> str:
-    """What each network gets right: overall, per class, as a confusion matrix, per slice; of int8 on test."""
+def _embedded(data: dict[str, Any]) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _anchor(section: Section) -> str:
+    return section.title.lower().replace(" ", "-")
+
+
+def _chart_data(chart: Chart, known: dict[str, Any]) -> dict[str, Any]:
+    """A chart for the script: raw values, and the text of marks that are no system of `known`."""
+    return {
+        "x": dataclasses.asdict(chart.x),
+        "y": dataclasses.asdict(chart.y),
+        "series": [
+            {
+                **{key: getattr(series, key) for key in ("name", "style", "line", "radius", "filled")},
+                "xs": [p.x for p in series.points],
+                "ys": [p.y for p in series.points],
+                "systems": [p.system for p in series.points] if any(p.system for p in series.points) else None,
+                "texts": [p.text if p.system not in known else "" for p in series.points]
+                if any(p.text and p.system not in known for p in series.points)
+                else None,
+                "intervals": [p.interval for p in series.points] if any(p.interval for p in series.points) else None,
+            }
+            for series in chart.series
+        ],
+        "limits": [limit._asdict() for limit in chart.limits],
+        "diagonal": chart.diagonal,
+    }
+
+
+def _blocks(blocks: Sequence[Block], interactive: bool) -> str:
+    """The blocks in order, charts that follow each other side by side."""
     parts = []
-    for entry in {e.get("name"): e for e in summary.get("finalists", []) if e.get("figures")}.values():
-        overall = quality.overall_table({title: entry["figures"][kind] for kind, title in FIGURES.items()})
-        parts.append(f"<h3>{escape(str(entry['name']))}</h3>{html_table(overall.columns, overall.rows)}")
-        if entry.get("operating_point"):
-            parts.append(f"<p>Test: {escape(quality.point_text(entry['operating_point'], 'test'))}.</p>")
-        details = "".join(
-            f"<h4>{escape(found.title)}</h4>{html_table(found.columns, found.rows)}"
-            for found in quality.tables(entry["figures"]["int8_test"])
-        )
-        parts.append(f"<details><summary>test, int8: classes and slices</summary>{details}</details>")
-    return f"<h2>Figures of each network</h2>{''.join(parts)}" if parts else ""
-
-
-def _local(path: object) -> bool:
-    """Whether a path of summary.json stays inside the run: a damaged or foreign file must not link elsewhere."""
-    text = str(path)
-    return not text.startswith("/") and ":" not in text and ".." not in Path(text).parts
-
-
-def html_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], links: Sequence[str] = (), numbers_from: int = 1
-) -> str:
-    """A table of escaped texts that scrolls sideways on a phone; `links` is ready HTML for a last column."""
-    head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
-    body = ""
-    for i, row in enumerate(rows):
-        cells = "".join(
-            f"<td{' class=number' if j >= numbers_from else ''}>{escape(cell)}</td>" for j, cell in enumerate(row)
-        )
-        body += f"<tr>{cells}{f'<td>{links[i]}</td>' if links else ''}</tr>"
-    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _pareto(pareto: dict[str, Any]) -> str:
-    if not pareto:
-        return ""
-    return (
-        f"<h2>Search</h2>{pareto_plot(pareto)}<p class='soft'>Exact supernet {plots.metric_name(pareto)} on the "
-        "search slice (the whole slice where measured, else its ranking part) over the predicted 32-bit arena. Open "
-        "marks: candidates no other beats in all objectives; filled: finalists; dashed: a budget's SRAM limit.</p>"
-    )
-
-
-def _curves(metrics: Sequence[dict[str, Any]]) -> str:
-    """A curve for each kind of number that the phases log against `step` or `epoch`."""
-    found: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
-    for (phase, who), rows in records.series(metrics).items():
-        for key in ("loss", "accuracy", "validation_accuracy"):
-            points = [(float(records.position(row) or 0), row[key]) for row in rows if _is_number(row.get(key))]
-            if points:
-                found.setdefault((phase, key), {})[who or phase] = points
-    parts = []
-    for (phase, key), lines in found.items():
-        series = [plots.curve(name, points, i) for i, (name, points) in enumerate(lines.items())]
-        label = key.replace("_", " ")
-        parts.append(f"<h2>{escape(phase)}: {label}</h2>" + plots.plot(series, "step", label, f"{phase}: {label}"))
+    for charts, group in groupby(blocks, lambda block: isinstance(block, Chart)):
+        text = "".join(_block(block, interactive) for block in group)
+        parts.append(f'<div class="charts">{text}</div>' if charts else text)
     return "".join(parts)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _block(block: Block, interactive: bool) -> str:
+    """One block as HTML; every text is escaped."""
+    match block:
+        case Text(text, quiet):
+            return f"<p{' class=soft' if quiet else ''}>{escape(text)}</p>"
+        case Bullets(items):
+            return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
+        case Heading(text):
+            return f"<h3>{escape(text)}</h3>"
+        case TextTable():
+            return (f"<h4>{escape(block.title)}</h4>" if block.title else "") + html_table(block)
+        case Chart():
+            return _figure(block, interactive)
+        case Choice(charts):
+            return _choice(charts, interactive)
+        case Fold(summary, blocks):
+            return f"<details><summary>{escape(summary)}</summary>{_blocks(blocks, interactive)}</details>"
+        case Code(text):
+            return f"<pre>{escape(text)}</pre>"
+        case Details():
+            return (
+                '<div id="system"><label>Details of <select id="choose"></select></label><div id="shown"></div></div>'
+            )
 
 
-def _times(summary: dict[str, Any]) -> str:
-    rows = [(phase, f"{s / 60:.1f} min") for phase, s in summary.get("times_s", {}).items() if _is_number(s)]
-    views = [
-        (f"image views of {e.get('name') or e.get('id')} (retraining)", f"{e['retrain_image_views']:,}")
-        for e in summary.get("finalists", [])
-        if _is_number(e.get("retrain_image_views"))
-    ]
-    if _is_number(summary.get("supernet_image_views")):
-        views.insert(0, ("image views of the supernet", f"{summary['supernet_image_views']:,}"))
-    if not rows and not views:
-        return ""
-    return "<h2>Cost of the run</h2>" + html_table(("phase", "amount"), rows + views)
+def _figure(chart: Chart, interactive: bool, hidden: bool = False) -> str:
+    title, name = escape(chart.title), escape(chart.name)
+    place = f'<div class="chart" role="img" aria-label="{title}" data-chart="{name}"></div>'
+    drawn = place if interactive else svg(chart)
+    return f"<figure{' hidden' if hidden else ''}>{drawn}<figcaption>{title}</figcaption></figure>"
 
 
-def _details(title: str, content: dict[str, Any]) -> str:
-    if not content:
-        return ""
-    text = escape(json.dumps(content, indent=2))
-    return f"<h2>{title}</h2><details><summary>show</summary><pre>{text}</pre></details>"
+def _choice(charts: Sequence[Chart], interactive: bool) -> str:
+    """The first chart, and a button for each other one."""
+    buttons = "".join(
+        f'<button type="button" aria-pressed="{"false" if i else "true"}">over {escape(chart.short)}</button>'
+        for i, chart in enumerate(charts)
+    )
+    shown = "".join(_figure(chart, interactive, hidden=i > 0) for i, chart in enumerate(charts))
+    return f'<div class="choice"><div class="buttons">{buttons}</div>{shown}</div>'
+
+
+def html_table(table: TextTable) -> str:
+    """A table of escaped texts that scrolls sideways on a phone; links are a last column."""
+    columns = (*table.columns, "files") if table.links else table.columns
+    numbers = range(table.numbers_from, len(table.columns))
+    head = "".join(
+        f'<th scope="col"{" class=number" if i in numbers else ""}>{escape(c)}</th>' for i, c in enumerate(columns)
+    )
+    body = ""
+    for i, row in enumerate(table.rows):
+        cells = "".join(
+            f"<td{' class=number' if j >= table.numbers_from else ''}>{escape(cell)}</td>" for j, cell in enumerate(row)
+        )
+        if table.links:
+            links = (f'<a href="../{escape(path, quote=True)}">{escape(kind)}</a>' for kind, path in table.links[i])
+            cells += f"<td>{' '.join(links)}</td>"
+        body += f"<tr>{cells}</tr>"
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

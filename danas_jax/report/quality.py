@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from danas_jax.classification import METRIC_NAMES
+from danas_jax.report.blocks import TextTable
 from danas_jax.report.table import share
-
-
-class TextTable(NamedTuple):
-    """A table of texts; the first column names the row."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
 
 
 def _overall(figures: dict[str, Any]) -> tuple[str, ...]:

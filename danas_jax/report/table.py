@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -43,7 +44,7 @@ def share(value: float | None) -> str:
     return DASH if value is None else f"{value:.3f}"
 
 
-def budget_text(budget: dict[str, Any] | None) -> str:
+def budget_text(budget: Mapping[str, Any] | None) -> str:
     """`64 kB SRAM, 512 kB flash`; a dash for a baseline, which has no budget."""
     if budget is None:
         return DASH
@@ -146,15 +147,26 @@ def point_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def print_table(summary: dict[str, Any], console: Console | None = None) -> None:
-    """Print the final table and the comparisons; a narrow terminal wraps the cells, nothing is cut."""
+    """Print the final table and the comparisons of a summary.json."""
+    console = print_rows(f"{summary.get('name', 'run')}: finalists", columns(summary), rows(summary), 3, console)
+    for line in (*comparison_lines(summary), *point_lines(summary)):
+        console.print(line, markup=False, highlight=False)
+
+
+def print_rows(
+    title: str, names: Sequence[str], cells: Iterable[Sequence[str]], left: int, console: Console | None = None
+) -> Console:
+    """Print a table whose first `left` columns are words; a narrow terminal wraps the cells, nothing is cut.
+
+    Returns what it was printed to, for lines below it.
+    """
     console = console or Console(soft_wrap=False)
     if not console.is_terminal and console.width < 160:
         console = Console(file=console.file, width=160)  # a log file has no edge
-    table = Table(title=f"{summary.get('name', 'run')}: finalists", box=box.SIMPLE_HEAVY, title_justify="left")
-    for i, column in enumerate(columns(summary)):
-        table.add_column(column, justify="left" if i < 3 else "right", overflow="fold")
-    for row in rows(summary):
+    table = Table(title=title, box=box.SIMPLE_HEAVY, title_justify="left")
+    for i, column in enumerate(names):
+        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
+    for row in cells:
         table.add_row(*row)
     console.print(table)
-    for line in (*comparison_lines(summary), *point_lines(summary)):
-        console.print(line, markup=False, highlight=False)
+    return console

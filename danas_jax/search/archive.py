@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
+from danas_jax import untrusted
 from danas_jax.classification import METRIC_NAMES, Metric
 from danas_jax.config import Limits
+from danas_jax.config_io import load_limits
 from danas_jax.errors import UserError
 from danas_jax.search.tiers import TIERS
 from danas_jax.space import SearchSpace
@@ -140,7 +143,7 @@ def to_json(archive: Archive) -> dict:
 def load(path: str | Path, space: SearchSpace | None = None) -> Archive:
     """The archive in the pareto.json at `path`; UserError when it is missing, damaged or of another `space`."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = untrusted.loads(untrusted.read_bytes(path, untrusted.MAX_JSON_BYTES))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); run the search first") from error
     except ValueError as error:
@@ -188,6 +191,11 @@ def _keys(data, expected: tuple[str, ...], place: str) -> None:
     _need(found == sorted(expected), place, f"an object with exactly {', '.join(expected)}")
 
 
+def _is_id(value) -> bool:
+    """Whether it can be a candidate's, which is the name of its folders, too."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", value) is not None
+
+
 def _is_number(value, kinds: type | tuple = (int, float)) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
@@ -202,17 +210,22 @@ def _budget(data: dict, space: SearchSpace | None, place: str) -> BudgetResult:
         for key in ("front", "reranked")
     }
     known = {c.id for c in lists["reranked"]}
-    _need(all(i in known for i in data["finalists"]), f"{place}.finalists", "ids that are in reranked")
+    _need(
+        all(isinstance(i, str) and i in known for i in data["finalists"]),
+        f"{place}.finalists",
+        "ids that are in reranked",
+    )
     _need(all(_is_number(h) for h in data["hypervolume"]), f"{place}.hypervolume", "numbers")
-    limits = Limits(**data["budget"])
+    limits = load_limits(data["budget"], f"{place}.budget")
     return BudgetResult(limits, **lists, finalists=tuple(data["finalists"]), hypervolume=tuple(data["hypervolume"]))
 
 
 def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
     _keys(data, ("id", "genes", "data", "arch", "accuracy", "costs"), place)
-    _need(isinstance(data["id"], str), f"{place}.id", "a text")
+    _need(_is_id(data["id"]), f"{place}.id = {data['id']!r}", "letters, digits, - and _")
     genes = data["genes"]
-    _need(isinstance(genes, list) and all(_is_number(g, int) for g in genes), f"{place}.genes", "integers")
+    ok = isinstance(genes, list) and all(_is_number(g, int) and 0 <= g < 2**31 for g in genes)
+    _need(ok, f"{place}.genes", "integers from 0 up")
     _keys(data["accuracy"], ("half", "full", "int8"), f"{place}.accuracy")
     for tier, value in data["accuracy"].items():
         ok = value is None or (_is_number(value) and 0 <= value <= 1)

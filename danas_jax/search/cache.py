@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from danas_jax import untrusted
 from danas_jax.errors import UserError
 
 SCHEMA_VERSION = 1
@@ -27,10 +28,11 @@ class AccuracyCache:
         self.path = Path(path)
         self._known: dict[tuple[str, tuple[int, ...]], float] = {}
         header: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "key": key}
-        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else []
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
         whole: list[dict[str, Any]] = [record for line in lines if (record := _record(line)) is not None]
         if not whole or whole[0] != header:
             whole = [header]
+        whole[1:] = [record for record in whole[1:] if "tier" in record]
         self._known = {(r["tier"], tuple(r["genes"])): float(r["accuracy"]) for r in whole[1:]}
         # Rewritten: a torn line would swallow the next one appended to it.
         self._write("".join(json.dumps(record) + "\n" for record in whole), "w")
@@ -69,11 +71,15 @@ class AccuracyCache:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); the same command resumes") from error
 
 
-def _record(line: str) -> dict[str, Any] | None:
-    """The object on a line; None for an empty or torn one."""
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The object on a line; None for an empty, torn or damaged one."""
     try:
-        record = json.loads(line)
+        record = untrusted.loads(line)
     except ValueError:
         return None
-    kinds = ({"schema_version", "key"}, {"tier", "genes", "accuracy"})
-    return record if isinstance(record, dict) and set(record) in kinds else None
+    if not isinstance(record, dict) or set(record) == {"schema_version", "key"}:
+        return record if isinstance(record, dict) else None
+    genes, accuracy = record.get("genes"), record.get("accuracy")
+    right = set(record) == {"tier", "genes", "accuracy"} and isinstance(record["tier"], str)
+    right = right and isinstance(genes, list) and all(type(gene) is int for gene in genes)
+    return record if right and isinstance(accuracy, int | float) and 0 <= accuracy <= 1 else None

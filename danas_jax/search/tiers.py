@@ -32,17 +32,18 @@ def figures(
     for tier, cheap in (("half", half), ("int8", int8)):
         both = ~np.isnan(cheap) & ~np.isnan(full)
         if both.sum() >= 2:
-            found[tier] = _agreement(cheap[both], full[both])
+            found[tier] = agreement(cheap[both], full[both])
     known = ~np.isnan(half)
     if known.sum() >= predictor.FEWEST:
         fitted = predictor.fit(space, genes[known], half[known], seed)
         deviation = fitted.predict(genes[known])[1]
         covered = np.abs(fitted.left_out - half[known]) <= 2 * deviation
-        found["predictor"] = {**_agreement(fitted.left_out, half[known]), "coverage_2_std": float(covered.mean())}
+        found["predictor"] = {**agreement(fitted.left_out, half[known]), "coverage_2_std": float(covered.mean())}
     return found
 
 
-def _agreement(cheap: np.ndarray, exact: np.ndarray) -> dict:
+def agreement(cheap: np.ndarray, exact: np.ndarray) -> dict:
+    """The keys of _COMMON for two accuracies [N] of the same systems; kendall_tau None where one is constant."""
     tau = kendall_tau(cheap, exact)
     return {
         "systems": len(exact),

@@ -15,7 +15,8 @@ import numpy as np
 from danas_jax.config import DataSettings
 from danas_jax.data.sources.readers import Reader
 from danas_jax.data.splits import grouped
-from danas_jax.errors import Unreadable
+from danas_jax.errors import Unreadable, UserError
+from danas_jax.untrusted import MAX_EXAMPLE_BYTES, read_bytes
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Files:
         """One example; Unreadable names the file."""
         path = self.root / key
         try:
-            content = path.read_bytes()
+            content = read_bytes(path, MAX_EXAMPLE_BYTES)
+        except UserError as error:
+            raise Unreadable(str(path), str(error).removeprefix(f"{path}: ")) from error
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have
             raise Unreadable(str(path), getattr(error, "strerror", None) or str(error)) from error
         return self.reader.encoded(content, str(path))
@@ -64,6 +67,8 @@ def probe(files: Files, keys: Iterable[str]) -> Probed:
         except UnicodeEncodeError:  # it could go into no table and no report
             return 0, 0, 0, "its name is not UTF-8", ""
         try:
+            if not os.path.isfile(files.root / key) and os.path.exists(files.root / key):
+                return 0, 0, 0, "not a regular file", ""  # a pipe would wait for ever
             with open(files.root / key, "rb") as file:
                 stat = os.fstat(file.fileno())
                 return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, "", kinds.probe(file.read(kinds.head_bytes))

@@ -10,10 +10,6 @@ the range. Pictures are uint8 [N, H, W, 3] or [N, H, W], sound is int16 or float
 
 from __future__ import annotations
 
-import math
-import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +21,11 @@ from danas_jax.data.sources.base import Source, fingerprint_of, report_unknown
 from danas_jax.data.sources.readers import NOUNS, reader
 from danas_jax.data.splits import SPLIT_NAMES, Items, completed, grouped
 from danas_jax.errors import UserError
+from danas_jax.npz import opened
 from danas_jax.views.frame import Size
 
+MAX_CLASSES = 65_536
+MIN_SCALE = 1e-12  # of series; the largest is 1 / MIN_SCALE
 INPUT, LABEL, SCALE, CLASSES = "x", "y", "scale", "classes"
 _CHANNELS = {"image": (2, 3), "audio": (1, 2), "series": (1, 2)}  # axes that one example may have
 _TYPES = {"image": ("uint8",), "audio": ("int16", "float32", "float64"), "series": ("int16", "float32", "float64")}
@@ -129,12 +128,17 @@ def read_arrays(path: Path, settings: DataSettings) -> Arrays:
             raise UserError(f"{path}: {labels} is {y.dtype} {y.shape}: give 0 and 1, [{len(x)}, classes]")
     elif y.dtype.kind not in "iu" or y.shape != x.shape[:1] or y.min() < 0:
         raise UserError(f"{path}: {labels} is {y.dtype} {y.shape}: give whole numbers from 0 up, [{len(x)}]")
+    elif y.max() >= MAX_CLASSES:
+        raise UserError(f"{path}: {labels} goes up to {y.max()}: number the classes from 0, {MAX_CLASSES} at most")
     for field in fields:
         if found[field].shape != x.shape[:1]:
             raise UserError(f"{path}: {field} is {found[field].shape}: give one value per example, [{len(x)}]")
     scale = found.get(SCALE) if settings.modality == "series" else None
     _check_scale(scale, x, path)
-    classes = tuple(map(str, found[CLASSES].tolist())) if CLASSES in found else ()
+    named = found.get(CLASSES, np.zeros(0))
+    if named.ndim != 1:
+        raise UserError(f"{path}: {CLASSES} is {named.dtype} {named.shape}: give a list of names")
+    classes = tuple(map(str, named.tolist()))
     if len(set(classes)) != len(classes):
         raise UserError(f"{path}: {CLASSES} = {list(classes)}: name each once")
     columns = {field: found[field].astype(str) for field in fields}
@@ -166,45 +170,21 @@ def in_units(
 
 def _arrays(path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, np.ndarray]:
     """{name: array} of a file; UserError where it is damaged, or one that is needed is not there."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-            for name in needed:
-                if name not in names:
-                    raise UserError(f"{path}: has no array {name!r}, it has {sorted(names)}")
-            wanted = [*needed, *(name for name in optional if name in names)]
-            return {name: _array(archive, path, name) for name in wanted}
-    # NotImplementedError and RuntimeError: compression and encryption that zipfile does not know
-    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read as .npz ({error})") from error
+    with opened(path) as file:
+        for name in needed:
+            if name not in file.names:
+                raise UserError(f"{path}: has no array {name!r}, it has {sorted(file.names)}")
+        wanted = [*needed, *(name for name in optional if name in file.names)]
+        return {name: file.array(name) for name in wanted}
 
 
 def _check_scale(scale: np.ndarray | None, x: np.ndarray, path: Path) -> None:
     """UserError unless the scale, where there is one, can be that of the series `x`."""
     if scale is not None:
         channels = _series_shape(x)[1]
-        if scale.shape not in ((), (1,), (channels,)) or scale.dtype.kind not in "fiu" or not (scale > 0).all():
+        right = scale.shape in ((), (1,), (channels,)) and scale.dtype.kind in "fiu"
+        if not right or not ((scale >= MIN_SCALE) & (scale <= 1 / MIN_SCALE)).all():
             raise UserError(f"{path}: {SCALE} is {scale.dtype} {scale.shape}: give a positive number, or [{channels}]")
-
-
-def _array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
-    """One array; its header is believed, and memory asked for, only where the file holds as many bytes."""
-    with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in header:
-            raise UserError(f"{path}: {name} has version {version} of the .npy format: save it again")
-        shape, _, dtype = header[version](file)
-        held, start = archive.getinfo(f"{name}.npy").file_size, file.tell()
-    if dtype.hasobject:
-        raise UserError(f"{path}: {name} holds Python objects, which are not read: save plain numbers or text")
-    size, memory = math.prod(shape) * dtype.itemsize, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size != held - start:
-        raise UserError(f"{path}: {name} should have {size} bytes for {dtype} {shape}, {held - start} are there")
-    if size > memory:
-        raise UserError(f"{path}: {name} {shape} takes {size:.3g} bytes, this machine has {memory:.3g}")
-    with archive.open(f"{name}.npy") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _check(x: np.ndarray, name: str, modality: str) -> None:

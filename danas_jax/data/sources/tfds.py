@@ -7,7 +7,6 @@ Labels, groups and slices are read once through all records, which takes minutes
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from danas_jax import npz, untrusted
 from danas_jax.config import DataSettings
 from danas_jax.console import Progress
 from danas_jax.data.sources.base import Source, fingerprint_of, report_unknown
@@ -142,7 +142,7 @@ def _builder(folder: Path, where: str) -> tuple[Any, dict[str, int]]:
 
     rates_hz = {}
     try:
-        described = json.loads((folder / "features.json").read_text())
+        described = untrusted.loads(untrusted.read_bytes(folder / "features.json", untrusted.MAX_JSON_BYTES))
         for name, feature in described["featuresDict"]["features"].items():
             if sound := feature.pop("audio", None):
                 rates_hz[name] = int(sound.get("sampleRate", 0))
@@ -201,8 +201,8 @@ def _table(
 ) -> dict[str, np.ndarray]:
     """{column: its value in every record as text, str [N]}, "" where a class label is -1; kept for the next time."""
     kept = _kept_tables() / f"{fingerprint_of([info.full_name, columns, stamp])}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(kept, allow_pickle=False) as saved:
-        return {name: saved[name] for name in columns}
+    with contextlib.suppress(UserError), npz.opened(kept) as saved:
+        return {name: saved.array(name) for name in columns}
     values: dict[str, list[str]] = {name: [] for name in columns}
     with Progress(f"listing {title}") as progress:
         for start in range(0, len(records), _AT_ONCE):

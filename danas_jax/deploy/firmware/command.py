@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import run, untrusted
 from danas_jax.config import Config, Limits, native_frame
+from danas_jax.config_io import load_limits
 from danas_jax.console import say
 from danas_jax.data.dataset import open_data
 from danas_jax.deploy.examples import network_input
@@ -60,12 +61,17 @@ class Exported:
 def exported_finalists(run_dir: Path) -> list[Exported]:
     """The candidates of a finished run, each once; UserError where there are none, or a file is damaged."""
     budgets: dict[str, list[Limits]] = {}
-    for finalist in run.read_json(run_dir / SUMMARY_NAME)["finalists"]:
-        if finalist["kind"] == "candidate":
-            budgets.setdefault(finalist["name"], []).append(Limits(**finalist["budget"]))
+    where = f"{run_dir / SUMMARY_NAME}: finalists"
+    try:
+        for finalist in run.read_json(run_dir / SUMMARY_NAME)["finalists"]:
+            if finalist["kind"] == "candidate":
+                limits = load_limits(finalist["budget"], f"{where}.budget")
+                budgets.setdefault(finalist["name"], []).append(limits)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{where} lack {error}: finish the run first") from error
     found = []
     for name, chosen_by in budgets.items():
-        folder = run_dir / "export" / name
+        folder = untrusted.inside(run_dir / "export", name, f"{where}.name")
         tflite, manifest = load_export(folder / MODEL_NAME)
         model = load_tflite(tflite, str(folder / MODEL_NAME))
         found.append(Exported(folder, tflite, manifest, model, tuple(chosen_by)))

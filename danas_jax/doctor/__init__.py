@@ -1,0 +1,1 @@
+"""Does danas work on this machine? One check a line (docs/doctor.md)."""

@@ -1,0 +1,61 @@
+"""Files that nobody vouches for: data only, inside their folder, and looked at before memory is asked for.
+
+What is trusted and what is not: docs/security.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from danas_jax.errors import UserError
+
+MAX_JSON_BYTES = 64 * 2**20
+MAX_TABLE_BYTES = 512 * 2**20  # CSV: a line for each of millions of examples
+MAX_TOML_BYTES = 2**20
+MAX_EXAMPLE_BYTES = 256 * 2**20  # one picture or clip
+
+
+def read_bytes(path: Path | str, most_bytes: int) -> bytes:
+    """The content of a file of at most `most_bytes`.
+
+    Raises OSError as `open` does, and UserError for a larger file and for a pipe, which may wait for ever.
+    """
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        raise UserError(f"{path}: is a pipe; give a file")
+    with open(path, "rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise UserError(f"{path}: larger than the {most_bytes:,} bytes that such a file may have")
+    return content
+
+
+def loads(text: str | bytes) -> Any:
+    """The value of a JSON text; ValueError for what is none, nested too deeply, or has a number that is not finite."""
+    try:
+        return json.loads(text, parse_constant=_number, parse_float=_number)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number JSON knows")
+    return value
+
+
+def inside(folder: Path, name: object, where: str) -> Path:
+    """`folder`/`name`; UserError, naming `where`, unless `name` is the path of something inside the folder.
+
+    A name is judged as it is written; links that somebody put into the folder are followed.
+    """
+    plain = isinstance(name, str) and "\0" not in name and not os.path.isabs(name)
+    parts = os.path.normpath(name).split(os.sep) if isinstance(name, str) else []
+    if not plain or not name or parts[0] in (os.curdir, os.pardir):
+        raise UserError(f"{where} = {name!r}: give a path inside {folder}")
+    return folder / str(name)
