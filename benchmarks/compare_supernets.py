@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax import reuse, run, runtime
-from danas_jax.config import native_resolution_px
+from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import open_data
@@ -38,7 +38,7 @@ def main() -> None:
     runtime.keep_compiled_programs()
     config = read_config(options.runs[0] / "config.json")
     space = config.space
-    data = open_data(config.data, native_resolution_px(config), config.seed)
+    data = open_data(config.data, native_frame(config), config.seed)
     training = data.load("train", "retrain")
     judging = joined(data.load("search", "retrain"), data.load("validation", "retrain"))
     payloads = [run.phase_payload(folder, "train") for folder in options.runs]

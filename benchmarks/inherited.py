@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax import reuse, run, runtime
-from danas_jax.config import RetrainSettings, native_resolution_px
+from danas_jax.config import RetrainSettings, native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import open_data
@@ -53,7 +53,7 @@ def main() -> None:
     runtime.keep_compiled_programs()
     config = read_config(options.run / "config.json")
     space, settings = config.space, config.train
-    native = native_resolution_px(config)
+    native = native_frame(config)
     data = open_data(config.data, native, config.seed)
     classes = len(data.class_names)
     chance = 1 / classes

@@ -26,7 +26,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from danas_jax import run, runtime
-from danas_jax.config import native_resolution_px
+from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.dataset import open_data
 from danas_jax.deploy.finalists import each_once, found, joined
@@ -101,7 +101,7 @@ def main() -> None:
             qat_epochs=options.qat_epochs,
             **{name: value for name, value in asked.items() if value is not None},
         )
-        data = open_data(config.data, native_resolution_px(config), config.seed)
+        data = open_data(config.data, native_frame(config), config.seed)
         training = joined(data.load("train", "export"), data.load("search", "export"))
         validation = data.load("validation", "export")
         for finalist in each_once(found(folder, config, len(data.class_names))):

@@ -19,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from danas_jax import reuse, run, runtime
-from danas_jax.config import native_resolution_px
+from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.dataset import open_data
 from danas_jax.deploy.finalists import Finalist, each_once, found, joined, retrain_one
@@ -55,7 +55,7 @@ def main() -> None:
     runtime.keep_freed_memory()
     runtime.keep_compiled_programs()
     config = read_config(options.run / "config.json")
-    data = open_data(config.data, native_resolution_px(config), config.seed)
+    data = open_data(config.data, native_frame(config), config.seed)
     chosen = each_once(found(options.run, config, len(data.class_names)))
     supernet = run.read_arrays(options.run / reuse.WEIGHTS)
     training = joined(data.load("train", "retrain"), data.load("search", "retrain"))

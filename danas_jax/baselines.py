@@ -24,11 +24,13 @@ REFERENCES = (  # by ascending RAM
 
 
 def references(view: View) -> tuple[Baseline, ...]:
-    """The references whose data are of the view's kind: all of them for pictures, none for others so far.
+    """The references whose data are of the view's kind and aspect: all of them for square pictures, else none so far.
 
     Their inputs need not be among the view's values, and what they cost is for the caller to ask.
     """
-    return REFERENCES if isinstance(view, ImageView) else ()
+    if not isinstance(view, ImageView):
+        return ()
+    return tuple(one for one in REFERENCES if isinstance(one.data, ImageData) and one.data.aspect == view.aspect)
 
 
 def baseline_layers(baseline: Baseline, view: View, num_classes: int) -> tuple[LayerSpec, ...]:

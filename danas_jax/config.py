@@ -50,7 +50,7 @@ class Limits:
     energy_mj: float | None = None  # of one inference on `board`, whose active power must be known [mJ]
     board: str = ""  # board of these limits and of the latency; "" = the published TFLM line at 480 MHz
     count_input_pipeline: bool = False  # what makes the input is on the board, and counts
-    camera_px: int = 0  # side of the camera's square frames; a flag sets 0 to the pictures' native resolution [px]
+    camera_px: int = 0  # height of the camera's frames, of the view's aspect; a flag sets 0 to the native one [px]
     camera_grey: bool = False  # for a mono network the camera itself delivers grey, 1 byte a pixel; else always 3
 
 
@@ -88,7 +88,8 @@ class DataSettings:
     validation_fraction: float = 0.15  # share for validation where the folder has no splits
     test_fraction: float = 0.15  # share for test where the folder has no splits
     max_unreadable_fraction: float = 0.05  # more unreadable images than this end the run
-    native_resolution_px: int = 0  # side at which pictures are decoded; 0 = the highest resolution in use [px]
+    native_resolution_px: int = 0  # height at which pictures are decoded; 0 = the highest resolution in use [px]
+    fit: Literal["stretch", "crop", "pad"] = "stretch"  # pictures of another shape: squashed, their centre, beside grey
     resize: Literal["area"] = "area"  # the deployed resize, integer arithmetic
     train_images: int = 2000  # synthetic: images in train
     validation_images: int = 400  # synthetic: images in validation
@@ -248,8 +249,14 @@ class Config:
 
 
 def native_resolution_px(config: Config) -> int:
-    """Side at which pictures are decoded: the highest in use, or what the data settings ask for; 0 for others [px]."""
+    """Height at which pictures are decoded: the highest in use, or what the data settings ask; 0 for others [px]."""
     if not isinstance(config.space.view, ImageView):
         return 0
     fixed = (baseline.data.resolution_px for baseline in config.baselines if isinstance(baseline.data, ImageData))
     return max(*config.space.view.resolutions_px, *fixed, config.data.native_resolution_px)
+
+
+def native_frame(config: Config) -> tuple[int, int]:
+    """(height, width) at which pictures are decoded [px], (0, 0) for others; UserError where the width is not whole."""
+    height_px, view = native_resolution_px(config), config.space.view
+    return view.size("data.native_resolution_px", height_px) if isinstance(view, ImageView) else (0, 0)

@@ -12,7 +12,8 @@ from danas_jax.config import Config, DataSettings, Limits, TrainStage, elastic_k
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
 from danas_jax.views.audio import AudioView
-from danas_jax.views.image import ImageView
+from danas_jax.views.frame import size
+from danas_jax.views.image import ImageData, ImageView
 
 
 def validate(config: Config) -> None:
@@ -73,6 +74,7 @@ def validate(config: Config) -> None:
     problems += _stage_problems(config.train.stages, config.space)
     problems += _data_problems(config.data)
     problems += _task_problems(config)
+    problems += _native_problems(config)
     if config.data.modality != config.space.view.kind:
         problems.append(
             f"data.modality = {config.data.modality!r}: the space's view is of kind {config.space.view.kind!r}"
@@ -107,12 +109,29 @@ def validate(config: Config) -> None:
         except UserError as error:
             problems.append(f"baselines: {baseline.name}: data = {baseline.data}: as in a space, {error}")
             continue
+        view, data = config.space.view, baseline.data
+        if isinstance(view, ImageView) and isinstance(data, ImageData) and data.aspect != view.aspect:
+            problems.append(
+                f"baselines: {baseline.name}: data.aspect = {data.aspect!r}: pictures are decoded to the space's "
+                f"aspect, give {view.aspect!r}"
+            )
         try:
             baseline_layers(baseline, config.space.view, num_classes=2)
         except UserError as error:
             problems.append(f"baselines: {baseline.name}: {error}")
     if problems:
         raise UserError("\n".join(problems))
+
+
+def _native_problems(config: Config) -> list[str]:
+    """What is wrong with the frame that pictures are decoded to; the resolutions of a space are checked by its view."""
+    view, height_px = config.space.view, config.data.native_resolution_px
+    try:
+        if isinstance(view, ImageView) and height_px > max(view.resolutions_px):
+            view.size("data.native_resolution_px", height_px)
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def _task_problems(config: Config) -> list[str]:
@@ -168,6 +187,8 @@ def _data_problems(data: DataSettings) -> list[str]:
         problems.append(f"data.path = '': name what source {data.source} reads: --data.path PATH")
     if data.modality not in (right := _MODALITIES.get(data.source, ("image", "audio"))):
         problems.append(f"data.modality = {data.modality!r}: source {data.source} has {' or '.join(right)}")
+    if data.modality != "image" and data.fit != "stretch":
+        problems.append(f"data.fit = {data.fit!r}: modality {data.modality} has no pictures, leave it out")
     if data.sample_rate_hz < 1:
         problems.append(f"data.sample_rate_hz = {data.sample_rate_hz}: give 1 or more")
     elif data.clip_s * data.sample_rate_hz < 1:
@@ -219,6 +240,10 @@ def _camera_problems(limits: Limits, space: SearchSpace) -> list[str]:
         largest_px = max(space.view.resolutions_px)
         if limits.camera_px < largest_px:  # the resize only shrinks
             return [f"camera_px = {limits.camera_px}: give at least the space's highest resolution, {largest_px}"]
+        try:
+            size(limits.camera_px, space.view.aspect)
+        except ValueError as error:
+            return [f"camera_px = {limits.camera_px}: {error}"]
     elif limits.camera_px or limits.camera_grey:
         return ["count_input_pipeline = False: set it too, or leave camera_px and camera_grey out"]
     return []

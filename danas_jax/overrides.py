@@ -48,7 +48,7 @@ class LimitFlags:
     latency_ms: tuple[float, ...] = ()  # one inference on the board [ms]
     energy_mj: tuple[float, ...] = ()  # of one inference on a board whose active power is known [mJ]
     count_input_pipeline: FlagCreatePairsOff[bool] = False  # the camera's frame and its resize on the board count
-    camera_px: int = 0  # side of the camera's square frames, 0 = the pictures' native resolution [px]
+    camera_px: int = 0  # height of the camera's frames, of the view's aspect; 0 = the native resolution [px]
     camera_grey: FlagCreatePairsOff[bool] = False  # the camera delivers grey for a mono network, 1 byte a pixel
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from danas_jax import reuse, run, runtime, tensorboard
 from danas_jax.classification import METRIC_NAMES
-from danas_jax.config import Config, native_resolution_px
+from danas_jax.config import Config, native_frame
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
@@ -88,7 +88,7 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     if phases == ("report",):  # needs neither the data, which may be gone, nor that anything fits
 
         def validation() -> Split:
-            return open_data(config.data, native_resolution_px(config), config.seed).load("validation", "export")
+            return open_data(config.data, native_frame(config), config.seed).load("validation", "export")
 
         report_phase(folder, config, validation)
         return
@@ -96,7 +96,7 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     tables = run_tables.load(config.latency_tables, config.budgets)
     for table in tables.values():
         say(f"latency on {table.board}: by {table.source} ({table.runtime}, {len(table.rows)} rows)")
-    data = open_data(config.data, native_resolution_px(config), config.seed)
+    data = open_data(config.data, native_frame(config), config.seed)
     for warning in data.warnings:
         say(f"warning: {warning}")
     operating_point.check(config.export, data.class_names)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from danas_jax import reuse, run
-from danas_jax.config import Config, Limits, native_resolution_px
+from danas_jax.config import Config, Limits, native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split, open_data
@@ -145,7 +145,7 @@ def open_trained(folder: str | Path) -> Trained:
     config = read_config(folder / "config.json")
     boards.remember(config.boards)
     tables = run_tables.load(config.latency_tables, config.budgets)
-    data = open_data(config.data, native_resolution_px(config), config.seed)
+    data = open_data(config.data, native_frame(config), config.seed)
     low, high = (np.array(bound) for bound in run.phase_payload(folder, "train")["trained_bounds"])
     splits = data.load("train", "search"), data.load("search", "search")
     with run.lock(folder):

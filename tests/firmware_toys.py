@@ -19,6 +19,7 @@ from danas_jax.hardware.cost import cost
 from danas_jax.layers import LayerBuilder
 from danas_jax.views.audio import AudioView
 from danas_jax.views.base import NetworkInput
+from danas_jax.views.frame import aspect_of
 from danas_jax.views.series import SensorSet, SeriesView
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-O2"]
@@ -34,19 +35,21 @@ def need(*compilers):
         pytest.skip(f"{', '.join(missing)} not installed")
 
 
-def exported(layers, seed=0, classes=None, native_px=None, resize="area", bit_depth=8):
+def exported(layers, seed=0, classes=None, native_px=None, resize="area", bit_depth=8, fit="stretch"):
     """(tflite, manifest, model) as an export leaves them, of a network through which pictures can be told apart."""
     model = int8_network(layers, seed)
     tflite = write_tflite(model, {})
-    side, _, channels = model.input_shape
+    height, width, channels = model.input_shape
     classes = classes or [f"class {i}" for i in range(layers[-1].out_shape[2])]
     data = {
-        "resolution_px": side,
+        "resolution_px": height,
+        "aspect": aspect_of((height, width)),
         "colour": {1: "mono", 3: "rgb"}[channels],
         "channels": channels,
-        "native_resolution_px": native_px or side,
+        "native_resolution_px": native_px or height,
         "resize": resize,
         "bit_depth": bit_depth,
+        "fit": fit,
     }
     return tflite, _manifest(layers, tflite, model, classes, data), model
 
@@ -152,9 +155,10 @@ def exported_view(name, seed=0):
     net.dense("classifier", 2)
     layers = net.build()
     model = int8_network(layers, seed)
-    tflite = write_tflite(model, {})
-    classes = ["no", "yes"]
-    manifest = _manifest(layers, tflite, model, classes, source.manifest(SAMPLES[name]))
+    classes, data = ["no", "yes"], source.manifest(SAMPLES[name])
+    stored = {name: value for name, value in data.items() if name != "view"}
+    tflite = write_tflite(model, {"data": stored, "classes": classes})
+    manifest = _manifest(layers, tflite, model, classes, data)
     return tflite, json.loads(json.dumps(manifest)), model
 
 

@@ -17,7 +17,8 @@ from danas_jax.config import (
     SearchSettings,
     TrainSettings,
 )
-from danas_jax.views.image import ImageData
+from danas_jax.space import SearchSpace, Stage
+from danas_jax.views.image import ImageData, ImageView
 
 TESTS = Path(__file__).resolve().parent
 TOY = Config(
@@ -40,6 +41,16 @@ WITH_BASELINE = Config(
         "budgets": (TOY.budgets[0], BY_TABLE),
         "baselines": (Baseline("fixed", data=ImageData(16, "rgb")),),
     }
+)
+
+WIDE = Config(  # networks of one stage, so that little is compiled; its data come by flags
+    name="wide",
+    space=SearchSpace("wide", ImageView((12, 18), ("rgb",), aspect="4:3"), (4,), (Stage((4, 6), stride=2),), (8,)),
+    train=TrainSettings(epochs=1, batch_size=16, calibration_images=16),
+    search=SearchSettings(population=4, generations=1, rerank=2, rerank_int8=False),
+    retrain=RetrainSettings(epochs=1, batch_size=16, calibration_images=16),
+    export=ExportSettings(calibration_images=16, verify_images=2, calibration="minmax"),
+    budgets=(Limits(sram_bytes=16 * 1024),),
 )
 
 # Patterns of what is there when the process dies, right after it was written; in the order of the phases.

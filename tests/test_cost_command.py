@@ -199,7 +199,7 @@ def test_latency_by_a_table(model, tmp_path, capsys):
         (["{model}", "--board", "stm32f74"], "did you mean stm32f746"),
         (["{model}", "--runtime", "tinyengin"], "did you mean tinyengine"),
         (["{model}", "--patches"], "give --runtime tinyengine"),
-        (["{model}", "--camera-px", "-1"], "give the side of a frame"),
+        (["{model}", "--camera-px", "-1"], "give the height of a frame"),
         (["{model}", "--camera-px", "4"], "give at least the network's 8 px"),
         (["{model}", "--camera-grey"], "give --camera-px, too"),
         (["{model}", "--lut", "{table}", "--board", "rp2040"], "a table of board stm32h743"),

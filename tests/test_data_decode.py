@@ -31,7 +31,7 @@ def by_pillow(content, px):
     try:
         with Image.open(io.BytesIO(content), formats=decode._FORMATS) as image:
             image.draft("RGB", (2 * px, 2 * px))
-            return decode.squash(decode._rgb(ImageOps.exif_transpose(image)), px)
+            return decode.fitted(decode._rgb(ImageOps.exif_transpose(image)), px)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         return decode._reason(error)
 

@@ -18,6 +18,7 @@ from danas_jax.deploy import predict
 from danas_jax.deploy.classifier import End, Normalisation, parse_classifier
 from danas_jax.run import write_json
 from danas_jax.spaces import quickstart
+from danas_jax.views.frame import FITS, placed
 from danas_jax.views.image import ImageView
 
 PX = 96
@@ -93,7 +94,7 @@ def test_a_copy_is_known_by_what_the_file_says(model, flat, tmp_path, capsys):
 
 def test_a_foreign_file_takes_flags(model, flat, tmp_path, capsys):
     """Pictures of the network's own side need no resize, so all that is known by flags gives the same figures."""
-    side = parse_classifier(model.read_bytes(), "").resolution_px
+    side = parse_classifier(model.read_bytes(), "").shape[0]
     for path in flat.rglob("*.png"):
         Image.open(path).resize((side, side)).save(path)
     change(model.parent, lambda m: m["data"].update(native_resolution_px=side))
@@ -153,12 +154,12 @@ def test_normalisation_is_quantised_by_the_tensor():
     assert table[120].tolist() == [30, 10, 2]
 
 
-def quantised_conv():
+def quantised_conv(shape=(8, 8, 3)):
     """The bytes of a network of 3 channels."""
     from danas_jax.deploy.tflite_writer import random_model, write_tflite
     from danas_jax.layers import LayerBuilder
 
-    net = LayerBuilder((8, 8, 3))
+    net = LayerBuilder(shape)
     net.conv("a", 4)
     net.pool("b")
     net.dense("c", 2)
@@ -174,6 +175,18 @@ def test_grey_for_a_network_of_three_channels(flat, tmp_path, capsys):
         level = (77 * pixels[..., 0] + 150 * pixels[..., 1] + 29 * pixels[..., 2] + 128) >> 8
         Image.fromarray(level.astype(np.uint8)).save(path)
     assert found(capsys, tmp_path / "rgb.tflite", flat)["figures"] == grey
+
+
+def test_a_foreign_file_of_a_wide_input_takes_a_fit(flat, tmp_path, capsys):
+    """--fit crop sees of a picture what is left when its rest is cut off."""
+    (tmp_path / "wide.tflite").write_bytes(quantised_conv((8, 16, 3)))
+    fitted = {fit: found(capsys, tmp_path / "wide.tflite", flat, "--fit", fit)["figures"] for fit in FITS}
+    whole = found(capsys, tmp_path / "wide.tflite", flat)["figures"]
+    assert whole == fitted["stretch"] and whole not in (fitted["crop"], fitted["pad"])
+    for path in flat.rglob("*.png"):
+        pixels = np.asarray(Image.open(path))
+        Image.fromarray(pixels[placed(pixels.shape[:2], (8, 16), "crop")[0].slices]).save(path)
+    assert found(capsys, tmp_path / "wide.tflite", flat)["figures"] == fitted["crop"]
 
 
 def test_validation_unless_another_split_is_named(model, split, capsys):

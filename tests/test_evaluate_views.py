@@ -131,8 +131,13 @@ def test_what_is_refused_of_sound(sound, tmp_path, capsys):
     assert "no wav in its folders" in refused(capsys, sound.file, tmp_path / "pictures")
     wav(tmp_path / "torn" / "no" / "a.wav", sound.raw[0], rate_hz=8000, size=10**6)
     assert "no/a.wav (truncated)" in refused(capsys, sound.file, tmp_path / "torn")
-    sound.file.parent.joinpath("manifest.json").unlink()
-    assert "manifest.json" in refused(capsys, sound.file, tmp_path / "flat")
+
+
+def test_without_its_manifest_it_is_no_network_of_pictures(toy, tmp_path, capsys):
+    """Log-mel features of some length have the shape of a grey picture."""
+    toy.file.parent.joinpath("manifest.json").unlink()
+    said = refused(capsys, toy.file, tmp_path)
+    assert "reads no pictures: sound and series need the manifest.json" in said
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,15 @@ def test_the_usual_ones_are_no_larger_than_the_pictures():
     assert found == ["48 px rgb", "48 px mono", "64 px rgb", "64 px mono", "96 px rgb", "96 px mono"]
 
 
+def test_the_usual_ones_of_a_wide_camera():
+    """Heights whose widths are whole, as high as the pictures at most and no wider than a view may be."""
+    found = [data.text for data in rows.usual_fixed(ImageView((48, 63), ("rgb",), aspect="4:3"), 63)]
+    assert found == ["64x48 px rgb", "64x48 px mono", "84x63 px rgb", "84x63 px mono"]
+    assert {data.size for data in rows.usual_fixed(ImageView((48,), aspect="16:1"), 160)} == {(48, 768), (64, 1024)}
+    with pytest.raises(UserError, match=r"--fixed resolution_px=64: .* give a multiple of 3, 63 or 66"):
+        rows.data_from_text(ImageView((48,), aspect="4:3"), "resolution_px=64")
+
+
 def test_a_fixed_row_gets_as_many_training_macs_as_the_joint_one():
     long = dataclasses.replace(
         PLANNER, config=dataclasses.replace(TOY, train=dataclasses.replace(TOY.train, epochs=40))
@@ -75,6 +84,15 @@ def test_the_references_are_those_that_fit_and_that_the_pictures_hold():
     assert [baseline.name for baseline in rows.fitting_references(mine, 2)] == [names[0], names[2]]
     small = dataclasses.replace(config, space=TOY.space)
     assert rows.fitting_references(small, 2) == ()
+
+
+def test_a_row_that_was_kept_before_aspects_is_of_squares():
+    figures = rows.cost.cost(TOY.space.layers(TOY.space.max_genes, 2))
+    before = rows.as_arrays({key: value for key, value in figures.items() if key != "input_width_px"})
+    needed = int(figures["arena_host_bytes"]) + 3 * (48 * 48 + 4 * 24)  # the frame, a row of the resize
+    for missing in (0, 1):
+        camera = Limits(sram_bytes=needed - missing, count_input_pipeline=True, camera_px=48)
+        assert rows.cost.fits(before, camera)[0] == (missing == 0)
 
 
 def network(name, right, budget=TOY.budgets[0], kind="candidate", validation=0.5):

@@ -14,6 +14,7 @@ from danas_jax.hardware.boards import board
 from danas_jax.hardware.cost import COST_KEYS, cost, fits, needed, smallest_need, space_costs, violation
 from danas_jax.hardware.input_pipeline import (
     CYCLES_PER_OPERATION,
+    beside,
     counted,
     pipeline_bytes,
     pipeline_ms,
@@ -102,6 +103,19 @@ def test_figures_by_hand_over_arrays():
 def test_nothing_is_counted_unasked():
     need_bytes, need_ms = counted(Limits(board="rp2040"), np.array([48, 96]), np.array([MONO, RGB]))
     assert need_bytes.tolist() == need_ms.tolist() == [0, 0]
+
+
+def test_frames_that_are_no_squares_by_hand():
+    """From 160 x 120 to 64 x 48 in colour: S and R of each axis are its own, (160, 64) across and (120, 48) down."""
+    assert pipeline_bytes(48, RGB, 120, width_px=64) == 3 * (160 * 120 + 4 * 64)
+    across, down = 120 * (160 + 64 - 32 + 64), 64 * (120 + 48 - 24 + 48)
+    assert pipeline_operations(48, RGB, 120, width_px=64) == 3 * (across + down) + 3 * 64 * 48
+    assert pipeline_operations(120, MONO, 120, width_px=160) == (4 + 1) * 160 * 120  # grey and subtraction alone
+    limits = Limits(board="rp2040", count_input_pipeline=True, camera_px=120)
+    costs = {"input_px": np.array([48]), "input_width_px": np.array([64]), "input_channels": np.array([RGB])}
+    assert beside(limits, costs)[0].tolist() == [3 * (160 * 120 + 4 * 64)]
+    with pytest.raises(UserError, match=r"camera_px = 121: .* no whole number of pixels wide: give a multiple of 3"):
+        pipeline_bytes(48, RGB, 121, width_px=64)
 
 
 def test_what_is_counted_is_of_the_limits_board_and_camera():

@@ -115,6 +115,7 @@ def test_the_references():
         assert str(reference.data.resolution_px) in reference.name and reference.name.endswith(reference.data.colour)
     assert references(VIEW) == REFERENCES
     assert references(AudioView(16_000, (16_000,), (40,))) == ()
+    assert references(ImageView((96,), aspect="4:3")) == ()
     validate(Config(name="c", baselines=references(VIEW)))
 
 

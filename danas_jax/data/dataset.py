@@ -18,6 +18,7 @@ from danas_jax.data.sources.base import Progress, Source, report_unreadable
 from danas_jax.data.splits import Items, hold_out, limit_per_class
 from danas_jax.errors import UserError
 from danas_jax.task import task_of
+from danas_jax.views.frame import FITS, Size
 
 PROTOCOL: dict[str, tuple[str, ...]] = {  # phase -> splits it may read
     "train": ("train",),
@@ -37,12 +38,13 @@ class ProtocolError(RuntimeError):
 class Split:
     """A decoded split. `raw` is read-only and shared by everyone who loads it."""
 
-    raw: np.ndarray | Rows  # examples as decoded: uint8 [N, S, S, 3], int16 [N, samples] or [N, samples, channels]
+    raw: np.ndarray | Rows  # examples as decoded: uint8 [N, H, W, 3], int16 [N, samples] or [N, samples, channels]
     labels: np.ndarray  # int32 [N], index into Data.class_names; with data.multi_label uint8 [N, classes]: 1 = has it
     names: tuple[str, ...]  # the examples' keys in their source, for tables
     warnings: tuple[str, ...] = ()  # what was left out while decoding
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # data.slice_fields -> each image's value, str [N]
     scale: tuple[float, ...] = ()  # what a raw number times gives its unit (one, or a number per channel); () = unknown
+    fit: str = FITS[0]  # how pictures of another shape were brought to this one
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,7 +58,7 @@ class Data:
     """An opened source: known by list, not yet decoded. Make it with `open_data`."""
 
     class_names: tuple[str, ...]
-    shape: tuple[int, ...]  # of one decoded example, [S, S, 3] for pictures
+    shape: tuple[int, ...]  # of one decoded example, [H, W, 3] for pictures
     warnings: tuple[str, ...]  # worth telling the user once
     fingerprint: str  # of the source; equal means the same examples
     items: dict[str, Items]  # what each split consists of, before decoding
@@ -94,10 +96,10 @@ class Data:
         return self._decoded[split]
 
 
-def open_data(settings: DataSettings, native_px: int, seed: int) -> Data:
+def open_data(settings: DataSettings, native_px: Size, seed: int) -> Data:
     """List and split the source of `settings`, checking all that can be checked without decoding.
 
-    Pictures will be uint8 squares of `native_px`; `seed` fixes scenes and derived splits. UserError on bad input.
+    Pictures will be uint8 frames of `native_px`; `seed` fixes scenes and derived splits. UserError on bad input.
     """
     source = open_source(settings, native_px, seed)
     splits = dict(source.splits)
@@ -120,13 +122,14 @@ def open_data(settings: DataSettings, native_px: int, seed: int) -> Data:
         for array in (labels, *items.slices.values()):  # remembered and shared: nobody may change them
             array.flags.writeable = False
         return Split(
-            raw, labels, items.keys, tuple(f"{split}: {text}" for text in warnings), items.slices, source.scale
-        )
+            raw, labels, items.keys, tuple(f"{split}: {text}" for text in warnings), items.slices, source.scale,
+            settings.fit,
+        )  # fmt: skip
 
     return Data(source.class_names, source.shape, source.warnings, source.fingerprint, items, read)
 
 
-def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
+def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     """The source that `settings.source` names, opened. UserError on bad input."""
     if settings.source == "tfds":
         from danas_jax.data.sources import tfds  # brings tensorflow-datasets, an extra

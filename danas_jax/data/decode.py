@@ -1,4 +1,4 @@
-"""One picture file -> uint8 [S, S, 3]: turned upright, alpha laid on white, the whole squashed to a square."""
+"""One picture file -> uint8 [h, w, 3]: turned upright, alpha laid on white, brought to the frame (views/frame.py)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from danas_jax.errors import Unreadable, UserError
 from danas_jax.untrusted import MAX_EXAMPLE_BYTES, read_bytes
+from danas_jax.views.frame import Size, on_grey, pair, placed
 
 EXTENSIONS = (".jpg", ".jpeg", ".png")
 MAX_PIXELS = 89_478_485  # that are decoded; Pillow itself warns from here on, and refuses twice as many in a header
@@ -25,25 +26,26 @@ SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")  # what may hide behind those extensions and still be decoded
 
 
-def read_image(picture: str | Path | bytes, native_px: int, name: str = "") -> np.ndarray:
-    """A picture, a file or the bytes of one, as uint8 [S, S, 3]; one that is already S x S is not resampled.
+def read_image(picture: str | Path | bytes, native_px: Size, name: str = "", fit: str = "stretch") -> np.ndarray:
+    """A picture, a file or the bytes of one, as uint8 [h, w, 3]; one that already has that size is not resampled.
 
     Raises Unreadable under `name` (the file's where it is left out).
     """
+    side = 2 * max(pair(native_px))  # either way: the picture may be turned
     try:
         content = picture if isinstance(picture, bytes) else read_bytes(picture, MAX_EXAMPLE_BYTES)
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            image.draft("RGB", (2 * native_px, 2 * native_px))  # large JPEGs: decode at a half, quarter or eighth
+            image.draft("RGB", (side, side))  # large JPEGs: decode at a half, quarter or eighth
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels: more than {MAX_PIXELS:,}")
             pixels = _plain_jpeg(content, image)
             if pixels is None:
-                return squash(_rgb(ImageOps.exif_transpose(image)), native_px)
+                return fitted(_rgb(ImageOps.exif_transpose(image)), native_px, fit)
     except UserError as error:
         raise Unreadable(name or str(picture), str(error)) from error
     except _DAMAGE as error:
         raise Unreadable(name or str(picture), _reason(error)) from error
-    return pixels if pixels.shape[:2] == (native_px, native_px) else squash(Image.fromarray(pixels), native_px)
+    return pixels if pixels.shape[:2] == pair(native_px) else fitted(Image.fromarray(pixels), native_px, fit)
 
 
 def _plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
@@ -63,11 +65,17 @@ def _plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
     return pixels if pixels.shape == (height, width, 3) else None
 
 
-def squash(image: Image.Image, native_px: int) -> np.ndarray:
-    """An RGB picture of any shape as uint8 [S, S, 3]."""
-    if image.size != (native_px, native_px):
-        image = image.resize((native_px, native_px), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+def fitted(image: Image.Image, native_px: Size, fit: str = "stretch") -> np.ndarray:
+    """An RGB picture of any shape as uint8 [h, w, 3]."""
+    frame = pair(native_px)
+    if image.size == frame[::-1]:
+        return np.asarray(image)
+    seen, shown = placed((image.height, image.width), frame, fit)
+    if seen[2:] != (image.height, image.width):  # cut off first: a filter would look over the edge of a `box`
+        image = image.crop((seen.left, seen.top, seen.left + seen.width, seen.top + seen.height))
+    if image.size != (shown.width, shown.height):
+        image = image.resize((shown.width, shown.height), Image.Resampling.BICUBIC)
+    return on_grey(np.asarray(image), shown, frame)
 
 
 def _reason(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from danas_jax.errors import UserError
 from danas_jax.hardware import tflite_reader
 from danas_jax.hardware.graph import Graph
 
+SMALLEST_PX = 8  # side of a picture: what is narrower is a series or sound
 TRIAL_S = 120  # that one inference of a foreign file may take
 
 
@@ -56,21 +57,16 @@ class Classifier:
     output: End
 
     @property
-    def resolution_px(self) -> int:
-        """Height of its input."""
-        return self.shape[0]
-
-    @property
     def channels(self) -> int:
         """Channels of its input."""
         return self.shape[2]
 
     def require_picture(self, where: str) -> None:
-        """UserError naming `where` unless its input is one square picture, grey or in colour."""
-        if self.shape[0] != self.shape[1] or self.channels not in (1, 3):
+        """UserError naming `where` unless its input is one picture, grey or in colour."""
+        if min(self.shape[:2]) < SMALLEST_PX or self.channels not in (1, 3):
             raise UserError(
-                f"{where}: its input is {[1, *self.shape]}, not [1, R, R, 1 or 3]: one square picture; sound and "
-                "series of danas need their manifest.json"
+                f"{where}: its input is {[1, *self.shape]}, not [1, H, W, 1 or 3]: one picture of {SMALLEST_PX} px or "
+                "more a side; sound and series of danas need their manifest.json"
             )
 
     @property

@@ -27,8 +27,9 @@ from danas_jax.deploy.predict import MANIFEST_NAME, load_export, model_path
 from danas_jax.deploy.tflite_writer import read_metadata
 from danas_jax.errors import UserError
 from danas_jax.views.base import DataConfig, NetworkInput
+from danas_jax.views.frame import FITS, Size, aspect_of
 from danas_jax.views.image import ImageData
-from danas_jax.views.resize import deployed_view, known_view, view_of
+from danas_jax.views.resize import deployed_view, fit_of, known_view, native_size_of, size_of, view_of
 
 EXAMPLES_AT_ONCE = 256  # decoded at a time
 
@@ -40,6 +41,7 @@ class Given:
     classes: tuple[str, ...] = ()  # in the order of the outputs
     colour: str = ""  # mono or rgb
     normalisation: Normalisation | None = None
+    fit: str = ""  # one of FITS
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Subject:
     known_by: str  # what told the rest: "its manifest", "its metadata", "its tensors and flags"
     classes: tuple[str, ...]  # () = by the folders' names
     data: DataConfig  # what the network sees
-    native_px: int = 0  # of pictures: side of the square that they are squashed to first
+    native_px: Size = 0  # of pictures: the frame that they are brought to first
+    fit: str = FITS[0]  # how those of another shape get there
     normalisation: Normalisation | None = None
     operating_point: dict | None = None
     source: NetworkInput | None = None  # of what is no picture
@@ -71,7 +74,8 @@ class Subject:
 
     def settings(self, slice_fields: tuple[str, ...]) -> DataSettings:
         """Settings by which the sources read its examples."""
-        settings = DataSettings(modality=self.modality, slice_fields=slice_fields)  # ty: ignore[invalid-argument-type]
+        chosen: dict = {"modality": self.modality, "fit": self.fit}
+        settings = DataSettings(slice_fields=slice_fields, **chosen)
         if self.modality != "audio":
             return settings
         clip_s = self.raw_shape[0] / self.native_rate_hz
@@ -116,12 +120,13 @@ def read_subject(name: str, given: Given) -> Subject:
     else:
         model = parse_classifier(read_file(path), where)
         try_foreign(model, where)
-        known, known_by = stored(model), "its metadata"
+        known, known_by = stored(model, where), "its metadata"
     if not known or "view" not in known["data"]:
         model.require_picture(where)
     if known:
         told = [flag for flag, value in (("--classes", given.classes), ("--colour", given.colour)) if value]
         told += ["--mean"] if given.normalisation else []
+        told += ["--fit"] if given.fit else []
         if told:
             raise UserError(f"{told[0]}: {known_by} says it already, leave it out")
         return _known(path, model, known_by, known, where)
@@ -132,16 +137,24 @@ def read_subject(name: str, given: Given) -> Subject:
     for flag, values in zip(("--mean", "--std"), given.normalisation or (), strict=False):
         if len(values) not in (1, model.channels):
             raise UserError(f"{flag}: {len(values)} numbers, give 1 or {model.channels}, one a channel")
-    seen = ImageData(model.resolution_px, given.colour or {1: "mono", 3: "rgb"}[model.channels])
-    return Subject(path, model, "its tensors and flags", given.classes, seen, model.resolution_px, given.normalisation)
+    seen = _picture(model, given.colour or {1: "mono", 3: "rgb"}[model.channels])
+    return Subject(
+        path, model, "its tensors and flags", given.classes, seen, seen.size, given.fit or FITS[0], given.normalisation
+    )
+
+
+def _picture(model: Classifier, colour: str, resize: str = "area", bit_depth: int = 8) -> ImageData:
+    """What a network of pictures sees, in the shape of its input."""
+    height, width, _ = model.shape
+    return ImageData(height, colour, resize, bit_depth, aspect_of((height, width)))
 
 
 def _known(path: Path, model: Classifier, known_by: str, known: Mapping, where: str) -> Subject:
     """A classifier of ours, by its manifest or its metadata."""
     data, classes, point = known["data"], tuple(known["classes"]), operating_point.from_manifest(dict(known), where)
     if "view" not in data:
-        native_px = data.get("native_resolution_px") or model.resolution_px
-        return Subject(path, model, known_by, classes, ImageData(*view_of(data)), native_px, operating_point=point)
+        seen = _picture(model, *view_of(data)[1:])
+        return Subject(path, model, known_by, classes, seen, native_size_of(data), fit_of(data), operating_point=point)
     source = network_input(data)
     if source.view.kind not in NOUNS:
         raise UserError(f"{where}: it reads {source.text}; danas evaluate knows {', '.join(NOUNS.values())}")
@@ -153,19 +166,23 @@ def _known(path: Path, model: Classifier, known_by: str, known: Mapping, where: 
     )  # fmt: skip
 
 
-def stored(model: Classifier) -> dict | None:
-    """The classes and data that danas wrote into the file itself; None where there are none that suit it."""
+def stored(model: Classifier, where: str) -> dict | None:
+    """The classes and data that danas wrote into the file itself; None where there are none that suit it.
+
+    UserError for a network of ours that reads no pictures: its view is in the manifest alone.
+    """
     try:
         found = read_metadata(model.tflite) or {}
         data, classes = found["data"], found["classes"]
-        side, native = data["resolution_px"], data["native_resolution_px"]
+        if "raw_shape" in data:
+            raise UserError(f"{where}: it reads no pictures: sound and series need the manifest.json beside their file")
+        size, native = size_of(data), native_size_of(data)
         channels = {"mono": 1, "rgb": 3}[data["colour"]]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error):
         return None
     check_raw(data, (1, *model.shape), "its metadata")
     known = isinstance(classes, list) and len(classes) == model.classes and all(isinstance(c, str) for c in classes)
-    suits = (side, channels) == (model.resolution_px, model.channels) and isinstance(native, int) and native >= side
-    suits = suits and known_view(data)
+    suits = (*size, channels) == model.shape and native >= size and known_view(data)
     return {"data": data, "classes": classes} if known and suits else None
 
 

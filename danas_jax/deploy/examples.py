@@ -14,8 +14,9 @@ from danas_jax.data import decode, sound
 from danas_jax.data.sources.npz import MIN_SCALE, read_windows
 from danas_jax.errors import UserError
 from danas_jax.views.base import NetworkInput
+from danas_jax.views.frame import SQUARE
 from danas_jax.views.image import ImageData, ImageView
-from danas_jax.views.resize import view_of
+from danas_jax.views.resize import fit_of, native_size_of, view_of
 
 MAX_NATIVE_PX = 8192
 MAX_RAW = 2**26  # numbers of one raw example
@@ -25,8 +26,9 @@ EXTENSIONS = {"image": decode.EXTENSIONS, "audio": sound.EXTENSIONS, "series": (
 def network_input(data: Mapping) -> NetworkInput:
     """What the network of a manifest's `data` reads; KeyError, TypeError, ValueError, UserError where it is damaged."""
     if "view" not in data:
-        seen = ImageData(*view_of(data))
-        view = ImageView((seen.resolution_px,), (seen.colour,), (seen.resize,), (seen.bit_depth,))
+        _, colour, resize, bit_depth = view_of(data)
+        seen = ImageData(data["resolution_px"], colour, resize, bit_depth, data.get("aspect", SQUARE))
+        view = ImageView((seen.resolution_px,), (colour,), (resize,), (bit_depth,), seen.aspect)
         return NetworkInput(view, seen)
     view = load_view(data["view"])
     return NetworkInput(view, view.data(**{axis.name: data[axis.name] for axis in view.axes}))
@@ -48,6 +50,10 @@ def check_raw(data: Mapping, shape: Sequence[int], where: str) -> None:
     if "view" not in data or data["view"].get("kind") == ImageView.kind:
         native, least = data.get("native_resolution_px"), shape[1]
         need(native is None or (size(native, MAX_NATIVE_PX) and native >= least), "native_resolution_px")
+        try:
+            need("view" in data or max(native_size_of(data)) <= MAX_NATIVE_PX, "native_resolution_px")
+        except ValueError as error:
+            raise UserError(f"{where}: data.native_resolution_px = {native!r}: {error}; export again") from error
         return
     axes, scale = data.get("raw_shape") or [], data.get("raw_scale")
     sizes = isinstance(axes, list) and len(axes) in (1, 2) and all(size(one, MAX_RAW) for one in axes)
@@ -73,7 +79,7 @@ def raw_examples(file: Path, source: NetworkInput, data: Mapping) -> dict[str, n
     """{name: raw example} of a file: of one picture or clip, or of each row of an array. UserError names the file."""
     kind = source.view.kind
     if kind == "image":
-        return {str(file): decode.read_image(file, data.get("native_resolution_px") or data["resolution_px"])}
+        return {str(file): decode.read_image(file, native_size_of(data), fit=fit_of(data))}
     if kind == "audio":
         try:
             content = untrusted.read_bytes(file, untrusted.MAX_EXAMPLE_BYTES)

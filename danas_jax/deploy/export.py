@@ -18,6 +18,7 @@ from danas_jax.deploy.tflite_writer import write_tflite
 from danas_jax.deploy.verify import run_tflm, verify
 from danas_jax.layers import LayerSpec
 from danas_jax.views.base import NetworkInput
+from danas_jax.views.frame import FITS
 
 FILES = {"tflite": "model_int8.tflite", "header": "model.h", "manifest": "manifest.json"}
 
@@ -51,6 +52,8 @@ def export(
     view = source.manifest(training.raw.shape[1:])
     if training.scale:
         view["raw_scale"] = list(training.scale)
+    if training.fit != FITS[0]:
+        view["fit"] = training.fit
     stored = {name: value for name, value in view.items() if name != "view"}  # that is in the manifest: flash is dear
     tflite = write_tflite(model, {"data": stored, "classes": list(classes)})
     proof = verify(tflite, model, judge.images[: settings.verify_images])

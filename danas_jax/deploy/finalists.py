@@ -78,7 +78,8 @@ def each_once(finalists: list[Finalist]) -> list[Finalist]:
 def joined(first: Split, second: Split) -> Split:
     """Two splits as one."""
     raw = as_rows(first.raw).joined(as_rows(second.raw))
-    return Split(raw, np.concatenate([first.labels, second.labels]), first.names + second.names, scale=first.scale)
+    labels, names = np.concatenate([first.labels, second.labels]), first.names + second.names
+    return Split(raw, labels, names, scale=first.scale, fit=first.fit)
 
 
 def retrain_one(

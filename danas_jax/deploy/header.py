@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from danas_jax.deploy.verify import operators
-from danas_jax.views.resize import step_of, view_of
+from danas_jax.views.frame import FITS
+from danas_jax.views.resize import fit_of, step_of, view_of
 
 RESOLVER_CALLS = {
     "CONV_2D": "AddConv2D",
@@ -67,6 +68,7 @@ DANAS_MODEL_ALIGN static const unsigned char danas_model[DANAS_MODEL_LENGTH] = {
 PICTURES = """\
 #define DANAS_MODEL_RESIZE {resize_text}
 #define DANAS_MODEL_BILINEAR {bilinear} /* 0: area */
+#define DANAS_MODEL_FIT {fit} /* frames of another shape are 0: stretched, 1: cropped, 2: padded with grey */
 #define DANAS_MODEL_GREY(r, g, b) ((77 * (r) + 150 * (g) + 29 * (b) + 128) >> 8) /* for 1 channel */
 """
 
@@ -125,11 +127,12 @@ def _view(data: dict, shape: list[int]) -> tuple[str, str]:
     if "view" in data:  # its front end has a header of its own
         return f"the {data['view']['kind']} view, {data['text']}", ""
     _, height, width, channels = shape
-    _, _, resize, bit_depth = view_of(data)
+    (_, _, resize, bit_depth), fit = view_of(data), fit_of(data)
     grey = ", grey = DANAS_MODEL_GREY(r, g, b)" if channels == 1 else ", channels R, G, B"
     depth = f", {bit_depth} bit" if bit_depth < 8 else ""
-    macros = PICTURES.format(resize_text=_c_string(resize), bilinear=int(resize == "bilinear"))
-    return f"resize to {width} x {height} ({resize}){grey}{depth}", macros
+    macros = PICTURES.format(resize_text=_c_string(resize), bilinear=int(resize == "bilinear"), fit=FITS.index(fit))
+    fitted = "" if fit == FITS[0] else f"{fit} to its shape, "
+    return f"{fitted}resize to {width} x {height} ({resize}){grey}{depth}", macros
 
 
 def _code(data: dict) -> str:

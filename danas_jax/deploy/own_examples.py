@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from danas_jax.config import Config, native_resolution_px
+from danas_jax.config import Config, native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.dataset import open_data
 from danas_jax.data.labelled import Labelled
@@ -20,7 +20,7 @@ class OwnExamples:
     """The examples of the run that a file belongs to, by the split that they had there."""
 
     def __init__(self, config: Config):
-        data = open_data(config.data, native_resolution_px(config), config.seed)
+        data = open_data(config.data, native_frame(config), config.seed)
         self.root = os.path.realpath(_root(Path(config.data.path).expanduser()))
         self.slice_fields = config.data.slice_fields
         self._splits = {f"{self.root}/{key}": split for split, items in data.items.items() for key in items.keys}

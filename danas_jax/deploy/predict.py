@@ -12,6 +12,8 @@ from danas_jax.deploy import operating_point
 from danas_jax.deploy.classifier import parse_classifier, read_file
 from danas_jax.deploy.examples import check_raw, files_of, network_input, raw_examples
 from danas_jax.errors import UserError
+from danas_jax.views.frame import FITS
+from danas_jax.views.resize import fit_of, known_view, native_size_of
 
 MODEL_NAME, MANIFEST_NAME, SUMMARY_NAME = "model_int8.tflite", "manifest.json", "summary.json"
 
@@ -85,6 +87,8 @@ def load_export(path: Path) -> tuple[bytes, dict]:
     if model.classes != len(classes):
         raise UserError(f"{where}: {len(classes)} classes, the file gives {model.classes}: export again")
     check_raw(data, shape, where)
+    if "view" not in data and not known_view(data):
+        raise UserError(f"{where}: data.fit = {fit_of(data)!r}: {', '.join(FITS)} are known; export again")
     operating_point.from_manifest(manifest, where)
     return tflite, manifest
 
@@ -102,14 +106,19 @@ class Predictor:
         self.source = network_input(self._data)
 
     @property
-    def native_px(self) -> int:
-        """Side of the squares that training's pictures were squashed to; UserError where it reads no pictures."""
+    def native_px(self) -> tuple[int, int]:
+        """(height, width) of the frame of training's pictures [px]; UserError where it reads no pictures."""
         if self.source.view.kind != "image":
             raise UserError(f"the model reads {self.source.text}, not pictures")
-        return self._data.get("native_resolution_px") or self._data["resolution_px"]
+        return native_size_of(self._data)
+
+    @property
+    def fit(self) -> str:
+        """How pictures of another shape were brought there."""
+        return fit_of(self._data)
 
     def view(self, raw: np.ndarray) -> np.ndarray:
-        """What the device sees of a raw example (a picture uint8 [S, S, 3] of `native_px`): uint8 [h, w, c]."""
+        """What the device sees of a raw example (a picture uint8 [H, W, 3] of `native_px`): uint8 [h, w, c]."""
         return self.source.deployed(raw[None])[0]
 
     def views(self, file: Path) -> dict[str, np.ndarray]:

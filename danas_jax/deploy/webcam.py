@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from PIL import Image
 
-from danas_jax.data.decode import squash
+from danas_jax.data.decode import fitted
 from danas_jax.deploy.predict import Predictor
 from danas_jax.errors import UserError
 
@@ -28,7 +28,7 @@ def predict_webcam(predictor: Predictor, index: int) -> Generator[dict]:
             there, frame = camera.read()  # uint8 [H, W, 3], blue first
             if not there:
                 raise UserError(f"--webcam {index}: the camera gives no frame")
-            picture = squash(Image.fromarray(frame[..., ::-1].copy()), predictor.native_px)
+            picture = fitted(Image.fromarray(frame[..., ::-1].copy()), predictor.native_px, predictor.fit)
             yield predictor(predictor.view(picture)[None])[0]
     finally:
         camera.release()

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from danas_jax import config_io, run
-from danas_jax.config import Config, Limits, native_resolution_px
+from danas_jax.config import Config, Limits, native_frame, native_resolution_px
 from danas_jax.console import say
 from danas_jax.errors import UserError
-from danas_jax.evidence.rows import JOINT, costliest, data_from_text, usual_fixed
+from danas_jax.evidence.rows import JOINT, costliest, data_from_text, usual_fixed, usual_height_px
 from danas_jax.report.blocks import Axis, Chart, Point, Series
 from danas_jax.report.svg import svg
 from danas_jax.views.image import ImageView
@@ -95,7 +95,7 @@ def _compare(config: Config, options: argparse.Namespace, folder: Path) -> dict[
     runtime.keep_compiled_programs()
     boards.remember(config.boards)
     tables = run_tables.load(config.latency_tables, config.budgets)
-    data = open_data(config.data, native_resolution_px(config), config.seed)
+    data = open_data(config.data, native_frame(config), config.seed)
     if "references" in options.rows:
         more = fitting_references(config, len(data.class_names))
         config = replace(config, baselines=(*config.baselines, *more))
@@ -115,7 +115,8 @@ def _asked(config: Config, options: argparse.Namespace, kind: type) -> Any:
     elif options.full:
         fixed, candidates = common, common
     elif isinstance(view, ImageView):
-        at_96 = [data for data in common if data.text == costliest(view, resolution_px=96, colour="rgb").text]
+        at_96 = [costliest(view, resolution_px=usual_height_px(view, 96), colour="rgb")]
+        at_96 = [data for data in common if data in at_96]
         fixed, candidates = at_96, common
     else:
         fixed, candidates = common, []

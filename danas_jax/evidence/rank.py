@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from danas_jax import runtime
-from danas_jax.config import Config, RetrainSettings, native_resolution_px
+from danas_jax.config import Config, RetrainSettings, native_frame
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import open_data
 from danas_jax.deploy.alone import Alone, Table
@@ -84,7 +84,7 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
     with Progress("rank: supernet"):
         scores = {SUPERNET: supernet.evaluate(pool.genes, "full"), **_cheap_scores(pool, supernet, settings)}
     scores |= {"macs": costs["macs"].astype(float), "params": costs["params"].astype(float)}
-    data = open_data(config.data, native_resolution_px(config), config.seed)
+    data = open_data(config.data, native_frame(config), config.seed)
     splits = {name: data.load(name, "retrain") for name in ("train", "search", "validation")}
     layers = [space.layers(genes, classes) for genes in pool.genes]
     inputs = [space.input(genes) for genes in pool.genes]

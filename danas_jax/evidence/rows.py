@@ -14,6 +14,7 @@ from danas_jax.hardware import cost, lut
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.plan import Plan
 from danas_jax.views.base import DataConfig, NetworkInput, View
+from danas_jax.views.frame import terms
 from danas_jax.views.image import ImageData, ImageView
 
 JOINT, RANDOM, NO_SUPERNET = "data-aware", "random", "no supernet"
@@ -49,20 +50,38 @@ def data_from_text(view: View, text: str) -> DataConfig:
     if unknown := sorted(set(given) - set(kinds)):
         raise UserError(f"--fixed {text}: no axis {unknown[0]!r}, give {', '.join(kinds)}")
     try:
-        return costliest(view, **{name: kinds[name](value) for name, value in given.items()})
-    except ValueError as error:
+        found = costliest(view, **{name: kinds[name](value) for name, value in given.items()})
+        view.only(found)
+    except (ValueError, UserError) as error:
         raise UserError(f"--fixed {text}: {error}") from error
+    return found
 
 
 def usual_fixed(view: View, native_px: int) -> list[DataConfig]:
     """What one fixes without a search: of pictures the common resolutions in colour and grey, else the costliest.
 
-    No picture is shown larger than `native_px`, as which it was decoded.
+    No picture is shown higher than `native_px`, as which it was decoded, nor in a size that a view cannot have.
     """
     if not isinstance(view, ImageView):
         return [costliest(view)]
-    sizes = [size for size in FIXED_RESOLUTIONS_PX if size <= native_px]
-    return [costliest(view, resolution_px=size, colour=colour) for size in sizes for colour in FIXED_COLOURS]
+    heights = dict.fromkeys(usual_height_px(view, px) for px in FIXED_RESOLUTIONS_PX)
+    held = [px for px in heights if px <= native_px]
+    pictures = [costliest(view, resolution_px=px, colour=colour) for px in held for colour in FIXED_COLOURS]
+    return [data for data in pictures if _possible(view, data)]
+
+
+def usual_height_px(view: ImageView, resolution_px: int) -> int:
+    """A common resolution as a height of the view's aspect: the next one below whose width is a whole number [px]."""
+    step = terms(view.aspect)[1]
+    return resolution_px // step * step
+
+
+def _possible(view: View, data: DataConfig) -> bool:
+    try:
+        view.only(data)
+    except UserError:
+        return False
+    return True
 
 
 def fitting_references(config: Config, num_classes: int) -> tuple[Baseline, ...]:
@@ -85,7 +104,8 @@ def fitting_references(config: Config, num_classes: int) -> tuple[Baseline, ...]
 
 def as_arrays(costs: dict[str, float]) -> dict[str, np.ndarray]:
     """One network's costs as arrays [1]; what is not known (latency without a board) is NaN, which keeps no limit."""
-    return {key: np.array([np.nan if costs.get(key) is None else costs[key]], float) for key in cost.COST_KEYS}
+    known = {"input_width_px": costs.get("input_px"), **costs}  # a row that was kept before aspects is of squares
+    return {key: np.array([np.nan if known.get(key) is None else known[key]], float) for key in cost.COST_KEYS}
 
 
 def training_macs(space: SearchSpace, config: Config, bounds: Bounds, images: int, num_classes: int) -> float:

@@ -20,7 +20,7 @@ class Setting:
     board: Board | None = None
     table: lut.Table | None = None  # latencies measured layer by layer, in place of the published line
     patching: bool = False  # patch-based execution (TinyEngine's)
-    camera_px: int = 0  # side of the frames of a camera on the board, 0 = not counted
+    camera_px: int = 0  # height of the frames of a camera on the board, of the input's aspect; 0 = not counted
     camera_grey: bool = False
 
     def __post_init__(self):
@@ -117,15 +117,15 @@ def _input_pipeline(net: Graph, setting: Setting) -> tuple[int, float]:
     if not setting.camera_px:
         return 0, 0.0
     shape = net.tensors[net.inputs[0]].shape
-    if len(shape) != 4 or shape[1] != shape[2]:
-        raise UserError(f"--camera-px = {setting.camera_px}: the network's input {list(shape)} is no square picture")
+    if len(shape) != 4 or min(shape[1:3]) < 2:
+        raise UserError(f"--camera-px = {setting.camera_px}: the network's input {list(shape)} is no picture")
     limits = Limits(
         board=setting.board.name if setting.board else "",
         count_input_pipeline=True,
         camera_px=setting.camera_px,
         camera_grey=setting.camera_grey,
     )
-    need_bytes, need_ms = input_pipeline.counted(limits, shape[1], shape[3])
+    need_bytes, need_ms = input_pipeline.counted(limits, shape[1], shape[3], shape[2])
     return int(need_bytes), float(need_ms)
 
 

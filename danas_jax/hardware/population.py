@@ -25,7 +25,13 @@ from danas_jax.space import Block, SearchSpace, Stage
 
 SUMS = ("macs", "params", "file_bytes", "tail_device_bytes", "tail_host_bytes")
 MAXIMA = ("peak_sram_bytes", "head_bound_bytes")
-INPUTS = ("input_px", "input_channels", "front_end_bytes", "front_end_cycles")  # figures of the data configuration
+INPUTS = (  # figures of the data configuration
+    "input_px",
+    "input_width_px",
+    "input_channels",
+    "front_end_bytes",
+    "front_end_cycles",
+)
 LATER = len(SUMS)  # the row between the two: what `_later` counts
 CHUNK = 4096  # networks at a time: their figures stay in a core's cache
 FIGURES = len(SUMS) + 1 + len(MAXIMA)
@@ -279,12 +285,11 @@ def costs(
 
 @cache
 def _inputs(space: SearchSpace) -> np.ndarray:
-    """INPUTS of every data configuration, int64 [4, values of each data axis ...]."""
+    """INPUTS of every data configuration, int64 [5, values of each data axis ...]."""
     names = [axis.name for axis in space.view.axes]
     found = np.empty((len(INPUTS), *(len(axis.values) for axis in space.view.axes)), np.int64)
     for genes in np.ndindex(found.shape[1:]):
         chosen = {name: axis.values[i] for name, axis, i in zip(names, space.view.axes, genes, strict=True)}
         data = space.view.data(**chosen)
-        height, _, channels = space.view.shape(data)
-        found[:, *genes] = height, channels, space.view.pipeline_bytes(data), space.view.pipeline_cycles(data)
+        found[:, *genes] = *space.view.shape(data), space.view.pipeline_bytes(data), space.view.pipeline_cycles(data)
     return found

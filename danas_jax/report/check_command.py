@@ -92,7 +92,8 @@ def _npz_input(path: Path) -> tuple[int, str]:
 
 def check(settings: DataSettings, flags: Flags, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Everything that is found, JSON-ready; writes the sheet and the report into `flags.out`."""
-    source = open_source(settings, SIDE_PX, flags.seed)
+    whole = dataclasses.replace(settings, fit="stretch")  # nothing of a picture is left out, whatever a run would do
+    source = open_source(whole, SIDE_PX, flags.seed)
     path = Path(settings.path).expanduser()
     measured = measure(source, path if path.is_dir() else path.parent, progress)
     found = {

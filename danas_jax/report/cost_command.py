@@ -44,7 +44,7 @@ def cost_command(arguments: list[str]) -> None:
     parser.add_argument("--lut", metavar="TABLE", help="latency by a table of measured layers (`danas lut`)")
     parser.add_argument("--patches", action="store_true", help="tinyengine: the patch-based execution of least RAM")
     parser.add_argument(
-        "--camera-px", type=int, default=0, help="count the frame of a camera of this side, and its resize"
+        "--camera-px", type=int, default=0, help="count a camera's frame of this height and the input's aspect, resized"
     )
     parser.add_argument("--camera-grey", action="store_true", help="that camera delivers grey to a mono network")
     parser.add_argument("--layers", action="store_true", help="a line per operator")
@@ -52,7 +52,7 @@ def cost_command(arguments: list[str]) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     if options.camera_px < 0:
-        raise UserError(f"--camera-px = {options.camera_px}: give the side of a frame, in pixels")
+        raise UserError(f"--camera-px = {options.camera_px}: give the height of a frame, in pixels")
     setting = Setting(
         runtimes.runtime(options.runtime),
         boards.board(options.board) if options.board else None,

@@ -17,6 +17,7 @@ from danas_jax.hardware.figures import figures as cost_figures
 from danas_jax.report.blocks import TextTable
 from danas_jax.report.cost_command import require_fit
 from danas_jax.report.quality import overall_table, point_text, tables
+from danas_jax.views.frame import FITS
 
 SCHEMA_VERSION = 1
 USAGE = "danas evaluate RUN_OR_TFLITE DATA [--split NAME] [--board NAME] [--json] [flags]"
@@ -26,7 +27,7 @@ SPLITS = tuple(dict.fromkeys(SPLIT_NAMES.values()))
 def evaluate_command(arguments: list[str]) -> None:
     """Run `danas evaluate` with these arguments and print the figures; UserError on bad input."""
     options = _parser().parse_args(arguments)
-    subject = read_subject(options.model, Given(tuple(options.classes), options.colour or "", _normalisation(options)))
+    subject = read_subject(options.model, _given(options))
     if options.board:
         setting = Setting(runtimes.TFLM, boards.board(options.board))
         require_fit(cost_figures(subject.model.graph, setting), str(subject.path))
@@ -59,7 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         "--mean", nargs="+", type=float, default=(), metavar="M", help="it reads (pixel - mean) / std (all codes)"
     )
     foreign.add_argument("--std", nargs="+", type=float, default=(), metavar="S", help="one number, or one a channel")
+    foreign.add_argument("--fit", choices=FITS, help="how pictures of another shape get to its input (stretch)")
     return parser
+
+
+def _given(options: argparse.Namespace) -> Given:
+    return Given(tuple(options.classes), options.colour or "", _normalisation(options), options.fit or "")
 
 
 def _normalisation(options: argparse.Namespace) -> Normalisation | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from danas_jax import run
-from danas_jax.config import native_resolution_px
+from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.console import Progress
 from danas_jax.data.check.sheet import captioned_sheet
@@ -63,7 +63,7 @@ def suspects(
     config = read_config(folder / "config.json")
     if config.data.multi_label:
         raise UserError("data.multi_label = True: danas data suspects knows examples of one class only")
-    data = open_data(config.data, native_resolution_px(config), config.seed)
+    data = open_data(config.data, native_frame(config), config.seed)
     chosen = [f for f in each_once(found(folder, config, len(data.class_names))) if f.kind == "candidate"]
     splits = [data.load(name, "retrain") for name in SPLITS]
     probabilities = np.concatenate(

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
+from danas_jax.views.frame import Size, pair
 from danas_jax.views.resize import step_of
 
-_ASPECT = 4 / 3  # crops are at most this much wider than high, or higher than wide
+_ASPECT = 4 / 3  # crops are at most this much wider or higher than the whole picture is
 _SATURATION = 1  # what is folded into a key for the draws that only some recipes make
 
 
@@ -27,27 +28,29 @@ def coarser(codes: jax.Array, bit_depth: int) -> jax.Array:
 def training_views(
     keys: jax.Array,
     images: jax.Array,
-    resolution_px: int,
+    size: Size,
     crop_area_min: float,
     jitter: float,
     saturation_jitter: float = 0.0,
     resize: str = "area",
 ) -> jax.Array:
-    """Augmented views of images [B, S, S, 3] uint8 -> float32 [B, R, R, 3] in 0..255.
+    """Augmented views of images [B, H, W, 3] uint8 -> float32 [B, h, w, 3] in 0..255.
 
     The same keys at another resolution show the same crop in the same light. Bilinear needs no view of its own: without
     the filter against aliasing, what crops area-like is the deployed rule at every scale.
     """
 
+    shape = (*pair(size), 3)
+
     def one(key: jax.Array, image: jax.Array) -> jax.Array:
-        size = image.shape[0]
+        whole = jnp.array(image.shape[:2], jnp.float32)
         area_key, aspect_key, place_key, flip_key, tone_key = random.split(key, 5)
         area = random.uniform(area_key, minval=crop_area_min, maxval=1.0)
         aspect = jnp.exp(random.uniform(aspect_key, minval=-1.0, maxval=1.0) * jnp.log(_ASPECT))
-        sides = jnp.minimum(jnp.sqrt(area) * jnp.stack([jnp.sqrt(aspect), 1 / jnp.sqrt(aspect)]), 1.0) * size
-        corner = random.uniform(place_key, (2,)) * (size - sides)
-        scale = resolution_px / sides
-        shape, antialias = (resolution_px, resolution_px, 3), resize == "area"
+        sides = jnp.minimum(jnp.sqrt(area) * jnp.stack([jnp.sqrt(aspect), 1 / jnp.sqrt(aspect)]), 1.0) * whole
+        corner = random.uniform(place_key, (2,)) * (whole - sides)
+        scale = jnp.array(shape[:2], jnp.float32) / sides
+        antialias = resize == "area"
         view = jax.image.scale_and_translate(
             image.astype(jnp.float32), shape, (0, 1), scale, -corner * scale, "linear", antialias
         )

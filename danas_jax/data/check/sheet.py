@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from danas_jax.data.decode import fitted
 from danas_jax.data.sources.base import Source
 from danas_jax.errors import Unreadable
 from danas_jax.views.resize import resized
@@ -79,10 +80,10 @@ def _png(strips: list[_Strip]) -> bytes:
 
 
 def _cell(example: np.ndarray) -> Image.Image:
-    """A picture uint8 [S, S, 3] as it is, or the curves of anything else."""
+    """A picture uint8 [H, W, 3] in its shape, or the curves of anything else."""
     if example.ndim != 3:
         return _curves(example)
-    return Image.fromarray(example).resize((_CELL_PX, _CELL_PX), Image.Resampling.BICUBIC)
+    return Image.fromarray(fitted(Image.fromarray(example), _CELL_PX, "pad"))
 
 
 def _small(picture: np.ndarray, resolution_px: int) -> Image.Image:

@@ -43,7 +43,7 @@ class Source:
     warnings: tuple[str, ...]
     fingerprint: str  # equal means the same examples
     noun: str  # "images": what its examples are called
-    shape: tuple[int, ...]  # of one example: [S, S, 3], [samples] or [samples, channels]
+    shape: tuple[int, ...]  # of one example: [H, W, 3], [samples] or [samples, channels]
     dtype: np.dtype  # uint8 pictures, int16 sound and series
     read: Callable[[str], np.ndarray]
     unreadable: Mapping[str, str] = dataclasses.field(

@@ -15,9 +15,10 @@ from danas_jax.data.sources.files import Files, file_groups, probe
 from danas_jax.data.sources.readers import reader
 from danas_jax.data.splits import SPLIT_NAMES, Items, completed
 from danas_jax.errors import UserError
+from danas_jax.views.frame import Size
 
 
-def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
+def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     """List, check and split the folder `settings.path`. UserError says what is wrong with it, and where."""
     root = Path(settings.path).expanduser()
     if not root.is_dir():

@@ -17,11 +17,12 @@ from danas_jax.data.sources.files import Files, file_groups, probe
 from danas_jax.data.sources.readers import reader
 from danas_jax.data.splits import SPLIT_NAMES, Items, completed
 from danas_jax.errors import UserError
+from danas_jax.views.frame import Size
 
 SPLIT_COLUMN = "split"
 
 
-def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
+def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     """Check and split the files that `settings.path` lists. UserError says what is wrong with it, and in which line."""
     path = Path(settings.path).expanduser()
     where = f"data.path = {settings.path!r}"

@@ -22,6 +22,7 @@ from danas_jax.data.sources.readers import NOUNS, reader
 from danas_jax.data.splits import SPLIT_NAMES, Items, completed, grouped
 from danas_jax.errors import UserError
 from danas_jax.npz import opened
+from danas_jax.views.frame import Size
 
 MAX_CLASSES = 65_536
 MIN_SCALE = 1e-12  # of series; the largest is 1 / MIN_SCALE
@@ -42,7 +43,7 @@ class Arrays:
     columns: dict[str, np.ndarray]  # group and slice fields, str [N]
 
 
-def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
+def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     """Load and check the arrays of `settings.path`. UserError names the file, the array and the row."""
     where = f"data.path = {settings.path!r}"
     paths = split_files(Path(settings.path).expanduser(), where)

@@ -13,8 +13,10 @@ from PIL import Image
 from danas_jax.config import DataSettings
 from danas_jax.data import decode, sound
 from danas_jax.errors import Unreadable
+from danas_jax.views.frame import Size, pair
 
 NOUNS = {"image": "images", "audio": "clips", "series": "windows"}
+_DONE = {"stretch": "squashed", "crop": "cropped", "pad": "padded"}  # to a picture, by data.fit; names stores
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,13 @@ class Reader:
     array: Callable[[np.ndarray, str, int], np.ndarray]  # (decoded example, name, rate [Hz], 0 = the right one)
 
 
-def reader(settings: DataSettings, native_px: int) -> Reader:
+def reader(settings: DataSettings, native_px: Size) -> Reader:
     """The reader of the modality of `settings` (image or audio)."""
-    return _sounds(settings) if settings.modality == "audio" else images(native_px)
+    return _sounds(settings) if settings.modality == "audio" else images(native_px, settings.fit)
 
 
-def images(native_px: int) -> Reader:
-    """Pictures as uint8 [S, S, 3]."""
+def images(native_px: Size, fit: str = "stretch") -> Reader:
+    """Pictures as uint8 [h, w, 3]."""
 
     def probe(head: bytes) -> str:
         if not head:
@@ -53,18 +55,18 @@ def images(native_px: int) -> Reader:
             raise Unreadable(name, f"a picture is uint8 [H, W, 3] or [H, W, 1], not {picture.dtype} {picture.shape}")
         if picture.ndim == 2 or picture.shape[2] == 1:
             picture = picture.reshape(*picture.shape[:2], 1).repeat(3, axis=2)
-        return decode.squash(Image.fromarray(picture), native_px)
+        return decode.fitted(Image.fromarray(picture), native_px, fit)
 
     return Reader(
         noun=NOUNS["image"],
-        decoding=f"squashed pictures, Pillow {PIL.__version__}",
+        decoding=f"{_DONE[fit]} pictures, Pillow {PIL.__version__}",
         extensions=decode.EXTENSIONS,
         kinds="jpg, jpeg or png",
-        shape=(native_px, native_px, 3),
+        shape=(*pair(native_px), 3),
         dtype=np.dtype(np.uint8),
         head_bytes=4,
         probe=probe,
-        encoded=lambda content, name: decode.read_image(content, native_px, name),
+        encoded=lambda content, name: decode.read_image(content, native_px, name, fit),
         array=array,
     )
 

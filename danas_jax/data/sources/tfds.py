@@ -23,6 +23,7 @@ from danas_jax.data.sources.base import Source, fingerprint_of, report_unknown
 from danas_jax.data.sources.readers import reader
 from danas_jax.data.splits import Items, completed, grouped
 from danas_jax.errors import Unreadable, UserError
+from danas_jax.views.frame import Size
 
 INSTALL = "pip install 'danas-jax[tfds]'"
 _KEPT_FROM = 20_000  # records of a split from which its table is kept on disk
@@ -38,7 +39,7 @@ def library() -> Any:
     return tensorflow_datasets
 
 
-def open_source(settings: DataSettings, native_px: int, seed: int) -> Source:
+def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
     """List, check and split a prepared set. UserError says what is wrong with it, its splits or its features."""
     tfds, where = library(), f"data.path = {settings.path!r}"
     folder = prepared_folder(settings.path, settings.data_dir)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax import run, untrusted
-from danas_jax.config import Config, Limits, native_resolution_px
+from danas_jax.config import Config, Limits, native_frame
 from danas_jax.config_io import load_limits
 from danas_jax.console import say
 from danas_jax.data.dataset import open_data
@@ -26,6 +26,7 @@ from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.deploy.tflite_loader import load_tflite
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards
+from danas_jax.views.resize import native_size_of
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ class Exported:
         if source.view.kind != "image":
             return front_end_of(source, tuple(data["raw_shape"]))
         camera = next((limits for limits in self.budgets if limits.count_input_pipeline), None)
-        if camera:
-            return Frame(camera.camera_px, 1 if camera.camera_grey and self.model.input_shape[2] == 1 else 3)
-        return Frame(data.get("native_resolution_px") or data["resolution_px"])
+        if camera is None:
+            return Frame(native_size_of(data))
+        height, width, _ = self.model.input_shape
+        size = camera.camera_px, camera.camera_px * width // height
+        return Frame(size, 1 if camera.camera_grey and self.model.input_shape[2] == 1 else 3)
 
 
 def exported_finalists(run_dir: Path) -> list[Exported]:
@@ -93,7 +96,7 @@ def _projects(finalist: Exported, kinds: tuple[str, ...]) -> Mapping[Path, bytes
 
 
 def _emulate(finalists: list[Exported], config: Config, cpu: str) -> None:
-    raw = open_data(config.data, native_resolution_px(config), config.seed).load("validation", "export").raw
+    raw = open_data(config.data, native_frame(config), config.seed).load("validation", "export").raw
     chosen = np.asarray(raw[np.unique(np.linspace(0, len(raw) - 1, EXAMPLES).round().astype(int))])
     for finalist in finalists:
         found = emulate(finalist.tflite, finalist.manifest, finalist.model, chosen, cpu)

@@ -1,5 +1,6 @@
-/* The arithmetic is derived in danas_jax/views/resize.py: weights sum to 4096 per output pixel and axis; rows are rounded
- * to 1/16 grey level, columns to whole ones; every sum stays below 2^24.
+/* What is seen of a frame is as in danas_jax/views/frame.py. The arithmetic is derived in danas_jax/views/resize.py: weights
+ * sum to 4096 per output pixel and axis; rows are rounded to 1/16 grey level, columns to whole ones; every sum stays below
+ * 2^24.
  */
 #include "preprocess.h"
 
@@ -38,20 +39,24 @@ static int32_t edge_next(danas_edge *edge) {
   return edge->at;
 }
 
-int danas_preprocess_begin(danas_preprocessor *state, int32_t width, int32_t height, int8_t *input) {
-  int32_t i;
-  if (width < DANAS_MODEL_WIDTH || height < DANAS_MODEL_HEIGHT || width > LARGEST_SIDE || height > LARGEST_SIDE) {
-    return 0;
+#if DANAS_MODEL_FIT
+
+/* The largest part of [height][width] with the aspect of [other_height][other_width], in its middle. */
+static danas_box centred(int32_t height, int32_t width, int32_t other_height, int32_t other_width) {
+  danas_box inner = {0, 0, height, width};
+  if (width * other_height > height * other_width) {
+    inner.width = (2 * height * other_width + other_height) / (2 * other_height);
+    if (inner.width < 1) inner.width = 1;
+  } else {
+    inner.height = (2 * width * other_height + other_width) / (2 * other_width);
+    if (inner.height < 1) inner.height = 1;
   }
-  state->rows = axis_start(height, DANAS_MODEL_HEIGHT);
-  state->columns = axis_start(width, DANAS_MODEL_WIDTH);
-  state->width = width;
-  state->height = height;
-  state->row = 0;
-  state->input = input;
-  for (i = 0; i < DANAS_MODEL_WIDTH * DANAS_FRAME_CHANNELS; ++i) state->sums[i] = 0;
-  return 1;
+  inner.top = (height - inner.height) / 2;
+  inner.left = (width - inner.width) / 2;
+  return inner;
 }
+
+#endif
 
 static int8_t *put_pixel(int8_t *input, const uint8_t *pixel) {
 #if DANAS_MODEL_CHANNELS == DANAS_FRAME_CHANNELS
@@ -63,9 +68,47 @@ static int8_t *put_pixel(int8_t *input, const uint8_t *pixel) {
   return input;
 }
 
+int danas_preprocess_begin(danas_preprocessor *state, int32_t width, int32_t height, int8_t *input) {
+  danas_box shown = {0, 0, DANAS_MODEL_HEIGHT, DANAS_MODEL_WIDTH};
+  int32_t i;
+  if (width < 1 || height < 1 || width > LARGEST_SIDE || height > LARGEST_SIDE) return 0;
+  state->seen.top = state->seen.left = 0;
+  state->seen.height = height;
+  state->seen.width = width;
+#if DANAS_MODEL_FIT == 1
+  state->seen = centred(height, width, DANAS_MODEL_HEIGHT, DANAS_MODEL_WIDTH);
+#elif DANAS_MODEL_FIT == 2
+  shown = centred(DANAS_MODEL_HEIGHT, DANAS_MODEL_WIDTH, height, width);
+#endif
+  if (state->seen.width < shown.width || state->seen.height < shown.height) return 0;
+#if DANAS_MODEL_FIT == 2
+  {
+    static const uint8_t grey[3] = {128, 128, 128};
+    int8_t *pixel = input;
+    for (i = 0; i < DANAS_MODEL_WIDTH * DANAS_MODEL_HEIGHT; ++i) pixel = put_pixel(pixel, grey);
+  }
+#endif
+  state->rows = axis_start(state->seen.height, shown.height);
+  state->columns = axis_start(state->seen.width, shown.width);
+  state->height = shown.height;
+  state->width = shown.width;
+  state->frame_row = 0;
+  state->row = 0;
+  state->left = shown.left;
+  state->right = DANAS_MODEL_WIDTH - shown.left - shown.width;
+  state->input = input + DANAS_MODEL_CHANNELS * DANAS_MODEL_WIDTH * shown.top;
+  for (i = 0; i < shown.width * DANAS_FRAME_CHANNELS; ++i) state->sums[i] = 0;
+  return 1;
+}
+
+/* What was filled with grey. */
+static void leave_out(danas_preprocessor *state, int32_t pixels) { state->input += DANAS_MODEL_CHANNELS * pixels; }
+
 static void convert_row(danas_preprocessor *state, const uint8_t *row) {
   int32_t x;
-  for (x = 0; x < DANAS_MODEL_WIDTH; ++x, row += DANAS_FRAME_CHANNELS) state->input = put_pixel(state->input, row);
+  leave_out(state, state->left);
+  for (x = 0; x < state->width; ++x, row += DANAS_FRAME_CHANNELS) state->input = put_pixel(state->input, row);
+  leave_out(state, state->right);
 }
 
 /* What a source row adds to the output row that is being summed, and to the one after it if it ends that. */
@@ -105,8 +148,9 @@ static void resize_row(danas_preprocessor *state, const uint8_t *row) {
   if (share.ends) {
     const int32_t next = edge_next(&state->rows);
     if (next / ONE == y) share.below = ONE - next % ONE;
+    leave_out(state, state->left);
   }
-  for (x = 0; x < DANAS_MODEL_WIDTH; ++x, sums += DANAS_FRAME_CHANNELS, edge_next(&columns)) {
+  for (x = 0; x < state->width; ++x, sums += DANAS_FRAME_CHANNELS, edge_next(&columns)) {
     const int32_t right = columns.at % ONE;
     const uint8_t *pixel = row + DANAS_FRAME_CHANNELS * (columns.at / ONE);
     for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) {
@@ -115,6 +159,7 @@ static void resize_row(danas_preprocessor *state, const uint8_t *row) {
     }
     add_column(state, sums, across, &share);
   }
+  if (share.ends) leave_out(state, state->right);
 }
 
 #else
@@ -131,7 +176,8 @@ static void resize_row(danas_preprocessor *state, const uint8_t *row) {
   share.above = (share.ends ? end : bottom) - top;
   share.below = bottom - top - share.above;
   for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) across[c] = 128;
-  for (x = 0; x < state->width; ++x, row += DANAS_FRAME_CHANNELS) {
+  if (share.ends) leave_out(state, state->left);
+  for (x = 0; x < state->seen.width; ++x, row += DANAS_FRAME_CHANNELS) {
     const int32_t right = edge_next(&columns);
     const int32_t before = (right < column_end ? right : column_end) - left, after = right - left - before;
     left = right;
@@ -143,13 +189,17 @@ static void resize_row(danas_preprocessor *state, const uint8_t *row) {
     for (c = 0; c < DANAS_FRAME_CHANNELS; ++c) across[c] = 128 + after * row[c];
   }
   state->row += share.ends;
+  if (share.ends) leave_out(state, state->right);
 }
 
 #endif
 
 void danas_preprocess_row(danas_preprocessor *state, const uint8_t *row) {
-  if (state->height == DANAS_MODEL_HEIGHT && state->width == DANAS_MODEL_WIDTH) {
-    convert_row(state, row); /* a frame of the input's size */
+  const int32_t y = state->frame_row++ - state->seen.top;
+  if (y < 0 || y >= state->seen.height) return;
+  row += DANAS_FRAME_CHANNELS * state->seen.left;
+  if (state->seen.height == state->height && state->seen.width == state->width) {
+    convert_row(state, row); /* of the size that it has in the input */
   } else {
     resize_row(state, row);
   }
