@@ -148,7 +148,8 @@ def _command(arguments: list[str]) -> int:
         if name in COMMANDS:
             _quiet()
             module, function = COMMANDS[name]
-            return getattr(importlib.import_module(f"danas_jax.{module}"), function)(left) or OK
+            code = getattr(importlib.import_module(f"danas_jax.{module}"), function)(left)
+            return code if isinstance(code, int) else OK  # some return what they printed
     commands = ("run", *PHASES)
     if command not in commands:
         near = difflib.get_close_matches(command, (*commands, "predict", *COMMANDS), n=1)
