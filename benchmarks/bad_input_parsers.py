@@ -112,7 +112,7 @@ def _tflite() -> Parser:
 
     def read(path: Path) -> None:
         figures(tflite_reader.read(path), Setting(runtime("tflm"), None, None, False, 0, False))
-        stored(parse_classifier(path.read_bytes(), str(path)))
+        stored(parse_classifier(path.read_bytes(), str(path)), str(path))
 
     return Parser("tflite", (_network(),), read, "model.tflite")
 
@@ -123,6 +123,7 @@ def _manifest() -> Parser:
 
     from danas_jax.deploy.classifier import parse_classifier
     from danas_jax.deploy.predict import Predictor
+    from danas_jax.views.frame import pair
 
     tflite = _network()
     model = parse_classifier(tflite, "model")
@@ -144,7 +145,7 @@ def _manifest() -> Parser:
         if not model_file.exists():
             model_file.write_bytes(tflite)
         predictor = Predictor(model_file)
-        predictor.view(np.zeros((predictor.native_px, predictor.native_px, 3), np.uint8))
+        predictor.view(np.zeros((*pair(predictor.native_px), 3), np.uint8))
 
     return Parser("manifest", (json.dumps(manifest).encode(),), read, "manifest.json", json=True)
 

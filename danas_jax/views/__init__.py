@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Collection, Mapping
 from functools import cache
 
+from danas_jax.errors import UserError
 from danas_jax.views.base import DataConfig, View
 
 
@@ -40,6 +42,9 @@ def data_config(values: Mapping[str, float | str]) -> DataConfig | None:
 
 
 def data_text(values: Mapping[str, float | str]) -> str:
-    """A stored data configuration for people: `48 px mono`."""
-    found = data_config(values)
-    return found.text if found else ", ".join(f"{name} {value}" for name, value in values.items())
+    """A stored data configuration for people: `48 px mono`; its values where they mean nothing."""
+    with contextlib.suppress(ValueError, TypeError, UserError):  # a damaged file's
+        found = data_config(values)
+        if found:
+            return found.text
+    return ", ".join(f"{name} {value}" for name, value in values.items())
