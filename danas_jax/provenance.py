@@ -23,7 +23,7 @@ def provenance() -> dict:
             versions[name] = None
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],  # where danas is installed is nobody's business
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
