@@ -55,9 +55,16 @@ def test_a_failed_check_is_exit_code_1(monkeypatch, capsys):
     assert out.splitlines()[-1].startswith(FAILED)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
-    assert checks.writable("cache", tmp_path / "new" / "folder", "x").state == OK
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    missing = checks.writable("cache", Path("new/folder"), "x")
+    assert missing.state == OK
+    assert "not there yet" in missing.said
     assert not (tmp_path / "new").exists()
+    (tmp_path / "there").mkdir()
+    for there in (tmp_path / "there", Path("there"), Path("~/there")):
+        assert "not there yet" not in checks.writable("cache", there, "x").said
     found = checks.writable("cache", Path("/proc/danas"), "give another")  # where nobody can make a file
     assert (found.state, found.remedy) == (FAILED, "give another")
 

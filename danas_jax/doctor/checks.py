@@ -122,6 +122,7 @@ def _enough(name: str, free: int, limits: tuple[int, int], what: str, remedy: st
 
 def writable(name: str, folder: Path, remedy: str) -> Check:
     """Whether a file can be written in a folder, made for it where it is missing, as a run writes; nothing is left."""
+    folder = folder.expanduser().absolute()
     made = _existing(folder)
     try:
         with tempfile.TemporaryDirectory(prefix=".danas-doctor-", dir=made) as place:
@@ -134,6 +135,7 @@ def writable(name: str, folder: Path, remedy: str) -> Check:
 
 
 def _existing(folder: Path) -> Path:
+    """The folder, or the first above it that is there."""
     folder = folder.expanduser().absolute()
     return next((parent for parent in (folder, *folder.parents) if parent.is_dir()), Path("/"))
 
