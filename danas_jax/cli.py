@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import difflib
 import errno
 import importlib
@@ -160,27 +159,15 @@ def _command(arguments: list[str]) -> int:
 
 def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
     from danas_jax import overrides, reuse, run
-    from danas_jax.config import Config
-    from danas_jax.config_checks import validate
-    from danas_jax.config_io import load_config
 
     firmware = None
     if command == "export":
         from danas_jax.deploy.firmware.flags import split_flags
 
         firmware, arguments = split_flags(arguments)
-    named = bool(arguments) and not arguments[0].startswith("-")
-    asks_help = any(a in ("-h", "--help") for a in arguments)
-    if not named and not asks_help:
-        raise UserError(f"give the CONFIG first: danas {command} CONFIG [flags]")
-    config = load_config(arguments[0]) if named else Config(name="CONFIG")
-    if named and Path(arguments[0]).is_dir():
-        config = dataclasses.replace(config, run_dir=arguments[0])  # a run's folder goes on where it is
-    flags = arguments[1:] if named else arguments
-    config = overrides.parse_flags(config, flags, f"danas {command} {arguments[0] if named else 'CONFIG'}")
-    validate(config)
+    config = overrides.config_of(arguments, command)
     # Another question to a run's supernet; its train phase takes the weights along.
-    elsewhere = config.supernet_from or not named or config.run_dir != arguments[0]
+    elsewhere = config.supernet_from or config.run_dir != arguments[0]
     if command == "search" and not elsewhere and (again := reuse.searched_again(config, Path(arguments[0]))):
         config, phases = again, ("train", "search")
     elif command == "search" and config.supernet_from:

@@ -15,6 +15,7 @@ from tyro.conf import FlagCreatePairsOff, Suppress, UseAppendAction, arg
 
 from danas_jax import config_io
 from danas_jax.config import Baseline, Board, Config, DataSettings, LatencyTable, Limits, native_resolution_px
+from danas_jax.config_checks import validate
 from danas_jax.data import cache
 from danas_jax.errors import UserError
 from danas_jax.hardware import run_tables
@@ -67,6 +68,23 @@ class Flags(Config):
     lut: UseAppendAction[tuple[str, ...]] = ()  # latency table of a budget's board, in place of the config's
     smoke: FlagCreatePairsOff[bool] = False  # tiny settings: the whole job in under a minute, its results mean nothing
     debug: FlagCreatePairsOff[bool] = False  # show the traceback of an error
+
+
+def config_of(arguments: list[str], command: str) -> Config:
+    """The checked config of a command line `CONFIG [flags]`; a run's folder as CONFIG goes on where it is.
+
+    UserError without a CONFIG, and for what is wrong in it; exits as `parse_flags` does.
+    """
+    named = bool(arguments) and not arguments[0].startswith("-")
+    if not named and not any(a in ("-h", "--help") for a in arguments):
+        raise UserError(f"give the CONFIG first: danas {command} CONFIG [flags]")
+    config = config_io.load_config(arguments[0]) if named else Config(name="CONFIG")
+    if named and os.path.isdir(arguments[0]):
+        config = dataclasses.replace(config, run_dir=arguments[0])
+    flags = arguments[1:] if named else arguments
+    config = parse_flags(config, flags, f"danas {command} {arguments[0] if named else 'CONFIG'}")
+    validate(config)
+    return config
 
 
 def parse_flags(config: Config, arguments: list[str], program: str) -> Config:

@@ -61,7 +61,8 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def _umask() -> int:
-    os.umask(mask := os.umask(0))
+    mask = os.umask(0)
+    os.umask(mask)
     return mask
 
 

@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -219,3 +221,9 @@ def test_every_row_has_a_name_in_the_help(capsys, tmp_path):
         cli.main(["compare", "--help"])
     printed = capsys.readouterr().out
     assert all(name in printed for name in ROWS)
+
+
+def test_the_commands_start_without_jax():
+    names = "danas_jax.evidence.compare_command, danas_jax.evidence.rank_command"
+    code = f"import sys, {names}; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

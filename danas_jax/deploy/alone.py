@@ -17,11 +17,11 @@ from danas_jax.classification import Metric
 from danas_jax.config import Config, RetrainSettings
 from danas_jax.data.dataset import Split
 from danas_jax.data.metadata import read_table
-from danas_jax.deploy.retrain import image_views, retrain
+from danas_jax.deploy.retrain import float_logits, image_views, retrain
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.supernet.evaluate import batches, network_program
+from danas_jax.supernet.evaluate import batches
 from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.network import init_variables
 from danas_jax.task import task_of
@@ -154,5 +154,5 @@ def _judged(
 ) -> float:
     """A trained float network's metric on the deployed view of a split."""
     codes = jnp.asarray(batches(source.deployed(split.raw), split.labels)[0])
-    logits = np.asarray(network_program(layers)[1](params, stats, codes)).reshape(-1, layers[-1].out_shape[2])
-    return task_of(split.labels).metrics[metric](split.labels, logits[: len(split)])
+    logits = float_logits(layers, params, stats, codes, len(split))
+    return task_of(split.labels).metrics[metric](split.labels, logits)

@@ -79,18 +79,23 @@ def image_views(settings: RetrainSettings, images: int) -> int:
     return max(1, images // settings.batch_size) * settings.batch_size * settings.epochs
 
 
+def float_logits(layers: tuple[LayerSpec, ...], params: dict, stats: dict, codes: jax.Array, count: int) -> np.ndarray:
+    """Logits [count, K] of batches of codes [M, B, ...] (supernet/evaluate.py), whose rest is padding."""
+    logits = np.asarray(network_program(layers)[1](params, stats, codes))
+    return logits.reshape(-1, layers[-1].out_shape[2])[:count]
+
+
 def _validator(layers, source, settings, training, validation, seed, metric) -> Callable:
     """validate(params) -> (BN statistics from training images, accuracy and `metric` on validation's deployed view)."""
     chosen = calibration_rows(seed, RETRAIN_CALIBRATION, len(training), settings.calibration_images)
     calibrating = source.deployed(training.raw[chosen])
     calibrating = jnp.asarray(calibration_batches(calibrating, len(calibrating)))
     codes = jnp.asarray(batches(source.deployed(validation.raw), validation.labels)[0])
-    calibrate, predict = network_program(layers)
+    calibrate = network_program(layers)[0]
 
     def validate(params: dict) -> tuple[dict, float, float]:
         stats = calibrate(params, calibrating)
-        logits = np.asarray(predict(params, stats, codes)).reshape(-1, layers[-1].out_shape[2])
-        logits = logits[: len(validation)]  # the rest is padding
+        logits = float_logits(layers, params, stats, codes, len(validation))
         metrics = task_of(validation.labels).metrics
         return stats, metrics["accuracy"](validation.labels, logits), metrics[metric](validation.labels, logits)
 

@@ -6,26 +6,17 @@ import argparse
 import csv
 import io
 import json
-import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from danas_jax import config_io, run
-from danas_jax.config import Config, Limits, native_frame, native_resolution_px
-from danas_jax.console import say
+from danas_jax import overrides, run
 from danas_jax.errors import UserError
-from danas_jax.evidence.rows import JOINT, costliest, data_from_text, usual_fixed, usual_height_px
+from danas_jax.evidence import JOINT
 from danas_jax.report.blocks import Axis, Chart, Point, Series
 from danas_jax.report.svg import svg
-from danas_jax.views.image import ImageView
+from danas_jax.report.table import print_rows
 
 ROWS = ("fixed", "random", "time", "no-supernet", "references")
-_NEAR_BYTES = 64 * 1024  # the budget of the time grid is the one nearest to this, unless --full
 
 
 def compare_command(arguments: list[str]) -> dict[str, Any]:
@@ -56,9 +47,11 @@ def compare_command(arguments: list[str]) -> dict[str, Any]:
         raise UserError(f"--seeds = {options.seeds}: give different ones")
     if any(not 0 < share < 1 for share in options.shares):
         raise UserError(f"--shares = {options.shares}: give shares between 0 and 1")
-    config = _config(rest)
+    config = overrides.config_of(rest, "compare")
     folder = options.out or Path(f"{run.run_directory(config)}-compare")
-    result = _compare(config, options, folder)
+    from danas_jax.evidence.comparison import compare  # brings jax
+
+    result = compare(config, options, folder)
     run.write_json(folder / "compare.json", result)
     run.write_text(folder / "compare.csv", as_csv(result))
     for name, text in figures(result).items():
@@ -69,85 +62,6 @@ def compare_command(arguments: list[str]) -> dict[str, Any]:
         print_result(result)
         print(f"results: {folder}/compare.json, compare.csv, accuracy_over_budget.svg, accuracy_over_time.svg")
     return result
-
-
-def _config(arguments: list[str]) -> Config:
-    from danas_jax import overrides
-    from danas_jax.config_checks import validate
-
-    named = bool(arguments) and not arguments[0].startswith("-")
-    config = config_io.load_config(arguments[0]) if named else Config(name="CONFIG")
-    config = overrides.parse_flags(config, arguments[1:] if named else arguments, "danas compare CONFIG")
-    if not named:
-        raise UserError("give the CONFIG first: danas compare CONFIG [flags]")
-    validate(config)
-    return config
-
-
-def _compare(config: Config, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    from danas_jax import runtime
-    from danas_jax.data.dataset import open_data
-    from danas_jax.evidence.compare import Asked, run_rows  # brings jax
-    from danas_jax.evidence.rows import Planner, fitting_references
-    from danas_jax.evidence.summary import summary
-    from danas_jax.hardware import boards, run_tables
-
-    runtime.keep_compiled_programs()
-    boards.remember(config.boards)
-    tables = run_tables.load(config.latency_tables, config.budgets)
-    data = open_data(config.data, native_frame(config), config.seed)
-    if "references" in options.rows:
-        more = fitting_references(config, len(data.class_names))
-        config = replace(config, baselines=(*config.baselines, *more))
-    planner = Planner(config, len(data.items["train"]), len(data.class_names), tables)
-    asked = _asked(config, options, Asked)
-    say(_plan_text(asked, config))
-    with run.exclusive(folder):
-        results = list(run_rows(planner, asked, folder, options.runs or folder / "runs"))
-    return {"name": config.name, "seeds": options.seeds, **summary(results, config.budgets, config.seed)}
-
-
-def _asked(config: Config, options: argparse.Namespace, kind: type) -> Any:
-    view = config.space.view
-    common = usual_fixed(view, native_resolution_px(config))
-    if options.fixed:
-        fixed, candidates = [data_from_text(view, text) for text in options.fixed], []
-    elif options.full:
-        fixed, candidates = common, common
-    elif isinstance(view, ImageView):
-        at_96 = [costliest(view, resolution_px=usual_height_px(view, 96), colour="rgb")]
-        at_96 = [data for data in common if data in at_96]
-        fixed, candidates = at_96, common
-    else:
-        fixed, candidates = common, []
-    near = config.budgets if options.full else (min(config.budgets, key=_distance),)
-    seeds = tuple(options.seeds)
-    return kind(
-        rows=tuple(options.rows),
-        fixed=tuple(fixed),
-        candidates=tuple(candidates),
-        seeds=seeds,
-        shares=tuple(options.shares),
-        extra_seeds=seeds if options.full else seeds[:1],
-        extra_budgets=near,
-    )
-
-
-def _distance(limits: Limits) -> float:
-    return abs(math.log((limits.sram_bytes or 1) / _NEAR_BYTES))
-
-
-def _plan_text(asked: Any, config: Config) -> str:
-    """What is about to be run: supernets and retrainings, in image views, before anything starts."""
-    fixed = len(asked.fixed) or 1
-    per_seed = 1 + ("fixed" in asked.rows) * fixed
-    extra = len(asked.extra_seeds) * ("time" in asked.rows) * len(asked.shares) * 2
-    supernets, count = len(asked.seeds) * per_seed + extra, len(config.budgets)
-    retrained = count * (len(asked.seeds) * (per_seed + ("random" in asked.rows))) + extra
-    return (
-        f"compare: about {supernets} supernets of {config.train.epochs} epochs each at {count} budgets, and "
-        f"{retrained} networks retrained for {config.retrain.epochs} epochs; finished rows are not run again"
-    )
 
 
 def as_csv(result: dict[str, Any]) -> str:
@@ -171,25 +85,22 @@ def _short(value: Any) -> Any:
 
 def print_result(result: dict[str, Any]) -> None:
     """The table, the joint search's average gain over each row, and what fits nothing."""
-    console = Console(soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(file=console.file, width=140)
-    table = Table(title=f"{result['name']}: int8 test accuracy", box=box.SIMPLE_HEAVY, title_justify="left")
     columns = ("budget", "row", "sees", "int8 test [95 %]", "int8 val.", "seeds", "joint minus this, points [95 %]")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < 3 else "right", overflow="fold")
+    rows = []
     for cell in result["cells"]:
         low, high = cell["int8_test_interval"]
-        table.add_row(
-            result["budgets"][cell["budget"]],
-            cell["row"] + (" (best fixed)" if cell["is_best_fixed"] else ""),
-            ", ".join(cell["sees"]),
-            f"{cell['int8_test']:.3f} [{low:.3f}, {high:.3f}]",
-            f"{cell['int8_validation']:.3f}",
-            str(cell["seeds"]),
-            _points(cell["joint_minus_this"]) if cell["joint_minus_this"] else "",
+        rows.append(
+            (
+                result["budgets"][cell["budget"]],
+                cell["row"] + (" (best fixed)" if cell["is_best_fixed"] else ""),
+                ", ".join(cell["sees"]),
+                f"{cell['int8_test']:.3f} [{low:.3f}, {high:.3f}]",
+                f"{cell['int8_validation']:.3f}",
+                str(cell["seeds"]),
+                _points(cell["joint_minus_this"]) if cell["joint_minus_this"] else "",
+            )
         )
-    console.print(table)
+    console = print_rows(f"{result['name']}: int8 test accuracy", columns, rows, left=3)
     for entry in result["nothing_fits"]:
         text = f"{result['budgets'][entry['budget']]}, {entry['row']}: nothing fits ({entry['needs']})"
         console.print(text, markup=False, highlight=False)

@@ -9,13 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from danas_jax import config_io, run
 from danas_jax.config import Config
 from danas_jax.errors import UserError
+from danas_jax.report.table import print_rows
 
 RESULT = "rank/rank.json"  # in the run directory
 FREE = ("retrain.", "budgets", "run_dir", "export.", "search.", "baselines", "boards")  # may differ from the run's
@@ -70,16 +67,9 @@ def rank_command(arguments: list[str]) -> dict[str, Any]:
 def _prepared(arguments: list[str]) -> tuple[Config, Path]:
     """The config with flags, and the folder of its run, whose supernet is trained if it is not."""
     from danas_jax import overrides, pipeline
-    from danas_jax.config_checks import validate
 
-    named = bool(arguments) and not arguments[0].startswith("-")
-    config = config_io.load_config(arguments[0]) if named else Config(name="CONFIG")
-    given = named and Path(arguments[0]).is_dir()
-    config = overrides.parse_flags(config, arguments[1:] if named else arguments, "danas rank CONFIG")
-    if not named:
-        raise UserError("give the CONFIG first: danas rank CONFIG [flags]")
-    validate(config)
-    folder = Path(arguments[0]) if given else run.run_directory(config)
+    config = overrides.config_of(arguments, "rank")
+    folder = run.run_directory(config)
     if (folder / "config.json").exists() and run.phase_done(folder, "train"):
         differing = config_io.differences(config_io.read_config(folder / "config.json"), config)
         wrong = [line for line in differing if not line.startswith(FREE)]
@@ -119,31 +109,28 @@ def as_csv(result: dict[str, Any]) -> str:
 
 def print_result(result: dict[str, Any]) -> None:
     """One table per slice: every score's tau with its interval, and what the supernet is above it."""
-    console = Console(soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(file=console.file, width=140)
+    columns = ("score", "Kendall's tau [95 %]", "supernet above it [90 %]", "Spearman", "regret of top 1, 3, 5")
     for name, part in result["parts"].items():
         low, high = part["accuracy_range"]
         title = f"{result['name']}, {name}: {part['systems']} systems, {low:.3f} to {high:.3f} trained alone"
-        table = Table(title=title, box=box.SIMPLE_HEAVY, title_justify="left")
-        columns = ("score", "Kendall's tau [95 %]", "supernet above it [90 %]", "Spearman", "regret of top 1, 3, 5")
-        for i, column in enumerate((*columns, "precision of top 5")):
-            table.add_column(column, justify="right" if i else "left")
+        rows = []
         for score, figures in part["scores"].items():
             regrets = (figures.get(f"regret_at_{count}") for count in (1, 3, 5))
-            table.add_row(
-                score,
-                f"{_number(figures['kendall_tau'])} {_range(figures['tau_interval'])}",
-                "" if score == "supernet" else _range(figures["supernet_minus_this_90"]),
-                _number(figures["spearman"]),
-                ", ".join(_number(regret, 3) for regret in regrets),
-                _number(figures.get("precision_at_5")),
+            rows.append(
+                (
+                    score,
+                    f"{_number(figures['kendall_tau'])} {_range(figures['tau_interval'])}",
+                    "" if score == "supernet" else _range(figures["supernet_minus_this_90"]),
+                    _number(figures["spearman"]),
+                    ", ".join(_number(regret, 3) for regret in regrets),
+                    _number(figures.get("precision_at_5")),
+                )
             )
         ceiling = part["ceiling"]
         if ceiling["kendall_tau"] is not None:
             text = f"{_number(ceiling['kendall_tau'])} {_range(ceiling['tau_interval'])}"
-            table.add_row("another training", text, "", "", "", "")
-        console.print(table)
+            rows.append(("another training", text, "", "", "", ""))
+        print_rows(title, (*columns, "precision of top 5"), rows, left=1)
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from danas_jax.baselines import baseline_layers, references
 from danas_jax.config import Baseline, Config, Limits, native_resolution_px
 from danas_jax.errors import UserError
+from danas_jax.evidence import JOINT, NO_SUPERNET, RANDOM
 from danas_jax.hardware import cost, lut
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.plan import Plan
@@ -17,7 +18,6 @@ from danas_jax.views.base import DataConfig, NetworkInput, View
 from danas_jax.views.frame import terms
 from danas_jax.views.image import ImageData, ImageView
 
-JOINT, RANDOM, NO_SUPERNET = "data-aware", "random", "no supernet"
 FIXED_RESOLUTIONS_PX, FIXED_COLOURS = (48, 64, 96, 128, 160), ("rgb", "mono")
 _STEPS_COUNTED = 200  # of a training, which stand for all of them
 _EPOCHS = (0.5, 2.0)  # of the joint training's, at least and at most

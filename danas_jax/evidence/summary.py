@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from danas_jax.config import Limits
+from danas_jax.evidence import JOINT, NO_SUPERNET, RANDOM
 from danas_jax.evidence.compare import unpacked
-from danas_jax.evidence.rows import JOINT, NO_SUPERNET, RANDOM, as_arrays
+from danas_jax.evidence.rows import as_arrays
 from danas_jax.hardware.cost import fits
 from danas_jax.metrics import bootstrap_interval, paired_bootstrap
 from danas_jax.report.table import budget_text
