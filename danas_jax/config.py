@@ -168,6 +168,7 @@ class SearchSettings:
     rerank: int = 6  # best candidates per budget evaluated on the whole search slice
     rerank_int8: bool = True  # and with simulated int8, which then decides about the finalists
     finalists_per_budget: int = 1  # retrained and exported per budget
+    error_margin: float = 0.0  # standard errors below the best within which the smaller arena is taken; 0 = the best
     mutation_rate: float = 0.1  # per gene
     objectives: tuple[str, ...] = ("error", "sram", "macs")  # minimised together; also flash, latency, energy
     metric: Metric = "accuracy"  # that is searched for and picks the retrained epoch; error = 1 - metric

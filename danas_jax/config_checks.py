@@ -34,7 +34,7 @@ def validate(config: Config) -> None:
     need(lambda v: v >= 1, "give 1 or more", "search.finalists_per_budget", "retrain.validate_every_epochs")
     need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
     need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "search.screen", "seed")
-    need(lambda v: v >= 0, "give 0 or more", "search.gradient_steps", "export.qat_epochs")
+    need(lambda v: v >= 0, "give 0 or more", "search.gradient_steps", "search.error_margin", "export.qat_epochs")
     need(lambda v: v >= 2, "give 2 or more", "search.gradient_batch")
     need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
     need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))

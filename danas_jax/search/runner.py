@@ -1,7 +1,7 @@
 """The search itself: one strategy per budget in lock step over shared evaluations, then re-ranking and finalists.
 
 The last round is no strategy's: it looks at the data twins of the best, the same networks seeing one step less data
-(grey for colour, the next lower resolution). Where they do as well, they are what the user wants.
+(grey for colour, the next lower resolution), which may do as well or better.
 
 The saved state is the list of evaluations, round by round. Everything else follows from it: a resumed search tells
 its strategies the same rounds again, so it continues as if it had never stopped.
@@ -217,7 +217,8 @@ def _result(
     cost = {key: column[rows] for key, column in every.costs[limits.board].items()}
     accuracy = every.int8[rows] if settings.rerank_int8 else every.full[rows]
     arena, macs = cost["arena_device_bytes"], cost["macs"]
-    chosen = rows[finalists.choose(accuracy, arena, macs, search_images, settings.finalists_per_budget)]
+    margin, count = settings.error_margin, settings.finalists_per_budget
+    chosen = rows[finalists.choose(accuracy, arena, macs, search_images, margin, count)]
     here = {key: column[fits] for key, column in every.costs[limits.board].items()}
     front = np.flatnonzero(pareto_mask(objectives.columns(settings.objectives, every.half[fits], here, limits)))
     front = fits[front[np.lexsort((here["macs"][front], here["arena_device_bytes"][front]))]]
@@ -236,7 +237,7 @@ def _pick(every: Evaluations, rows: np.ndarray, limits: Limits, settings: Search
     count = max(settings.rerank, settings.finalists_per_budget)
     half_images = images * settings.evaluation_fraction
     arena, macs = cost["arena_device_bytes"][rows], cost["macs"][rows]
-    return rows[finalists.to_rerank(every.half[rows], arena, macs, half_images, count)]
+    return rows[finalists.to_rerank(every.half[rows], arena, macs, half_images, settings.error_margin, count)]
 
 
 def _accuracy(evaluate: Evaluate, genes: np.ndarray, tier: str) -> np.ndarray:
