@@ -167,7 +167,7 @@ class SearchSettings:
     evaluation_fraction: float = 0.5  # share of the search slice that ranks during evolution
     rerank: int = 6  # best candidates per budget evaluated on the whole search slice
     rerank_int8: bool = True  # and with simulated int8, which then decides about the finalists
-    finalists_per_budget: int = 1  # retrained and exported per budget
+    finalists_per_budget: int = 1  # retrained and exported per budget; 0 = no search, the baselines alone
     error_margin: float = 0.0  # standard errors below the best within which the smaller arena is taken; 0 = the best
     mutation_rate: float = 0.1  # per gene
     objectives: tuple[str, ...] = ("error", "sram", "macs")  # minimised together; also flash, latency, energy

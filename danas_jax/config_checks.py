@@ -31,10 +31,11 @@ def validate(config: Config) -> None:
 
     need(lambda v: v >= 1, "give 1 or more", *both("epochs", "batch_size", "calibration_images"))
     need(lambda v: v >= 1, "give 1 or more", "search.population", "search.rerank", "search.training_epochs")
-    need(lambda v: v >= 1, "give 1 or more", "search.finalists_per_budget", "retrain.validate_every_epochs")
+    need(lambda v: v >= 1, "give 1 or more", "retrain.validate_every_epochs")
     need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
     need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "search.screen", "seed")
     need(lambda v: v >= 0, "give 0 or more", "search.gradient_steps", "search.error_margin", "export.qat_epochs")
+    need(lambda v: v >= 0, "give 0 or more", "search.finalists_per_budget")
     need(lambda v: v >= 2, "give 2 or more", "search.gradient_batch")
     need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
     need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
@@ -55,6 +56,11 @@ def validate(config: Config) -> None:
     need(lambda v: 50 < v <= 100, "give a percentage above 50, up to 100", "export.percentile")
     need(lambda v: 0 < v < 1, "give a share between 0 and 1", "data.search_fraction")
     need(lambda v: 0 < v < 0.5, "give a share below 0.5", "data.validation_fraction", "data.test_fraction")
+    if not config.search.finalists_per_budget:
+        if not config.baselines:
+            problems.append("search.finalists_per_budget = 0: nothing to do without baselines, give 1 or more")
+        if config.retrain.distillation:
+            problems.append("retrain.distillation: needs a supernet, give 0 with search.finalists_per_budget = 0")
     if config.search.accuracy_from == "training":  # there is no supernet
         for name, value, right in (
             ("search.strategy", config.search.strategy != "gradient", "another strategy"),

@@ -163,6 +163,9 @@ def _bounds(config: Config, folder: Path, num_classes: int, tables: lut.Tables) 
 def train_phase(state: Run) -> dict:
     """The supernet, trained once on `train` alone, or another run's; none where the search trains each system."""
     config = state.config
+    if not config.search.finalists_per_budget:
+        say("supernet: none, no finalists are wanted")
+        return reuse.payload_of(state.bounds, 0)
     if config.search.accuracy_from == "training":
         say("supernet: none, the search trains each system for itself")
         return reuse.payload_of(state.bounds, 0)
@@ -194,6 +197,10 @@ def train_phase(state: Run) -> dict:
 def search_phase(state: Run) -> dict:
     """NSGA-II over the supernet's subnets on the search slice, for all budgets at once."""
     config, folder = state.config, state.folder / "search"
+    if not config.search.finalists_per_budget:
+        say("search: none, no finalists are wanted")
+        run.write_json(folder / "pareto.json", archive.to_json(archive.nothing_searched(config.space, config.search)))
+        return {}
     training, slice_ = state.load("train", "search"), state.load("search", "search")
     saved = folder / "state.json"
     resume = run.read_json(saved) if saved.exists() else None
@@ -237,7 +244,7 @@ def _finalists(state: Run) -> list[Finalist]:
 def retrain_phase(state: Run) -> dict:
     """Finalists and baselines, by one recipe, on train and search slice; validation picks the epoch."""
     weights = state.folder / reuse.WEIGHTS
-    params = run.read_arrays(weights) if state.config.search.accuracy_from == "supernet" else {}
+    params = run.read_arrays(weights) if weights.exists() else {}
     training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(_finalists(state))

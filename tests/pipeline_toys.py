@@ -43,6 +43,9 @@ WITH_BASELINE = Config(
     }
 )
 
+_SMALL = Baseline("small", "colabnas_c3", ImageData(24, "rgb"), 0.25)
+WITH_REFERENCE = dataclasses.replace(TOY, baselines=(_SMALL,))
+
 WIDE = Config(  # networks of one stage, so that little is compiled; its data come by flags
     name="wide",
     space=SearchSpace("wide", ImageView((12, 18), ("rgb",), aspect="4:3"), (4,), (Stage((4, 6), stride=2),), (8,)),

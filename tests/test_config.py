@@ -207,6 +207,8 @@ def test_the_recipes_have_ranges(section, key, wrong, right):
         ),
         ("retrain", {"batch_size": 1, "cutmix": 0.2}, r"^retrain\.batch_size = 1: mixup and cutmix need 2 or more"),
         ("retrain", {"validate_every_epochs": 0}, r"^retrain\.validate_every_epochs = 0: give 1 or more"),
+        ("search", {"finalists_per_budget": -1}, r"^search\.finalists_per_budget = -1: give 0 or more"),
+        ("search", {"error_margin": -0.1}, r"^search\.error_margin = -0\.1: give 0 or more"),
         ("search", {"rerank": 0}, r"^search\.rerank = 0: give 1 or more"),
         ("search", {"mutation_rate": 1.5}, r"^search\.mutation_rate = 1\.5: give a share from 0 to 1"),
         ("data", {"limit_per_class": -1}, r"^data\.limit_per_class = -1: give 0 or more"),
@@ -323,3 +325,14 @@ def test_sound_is_read_at_the_rate_that_the_view_takes():
     wrong = dataclasses.replace(right, data=dataclasses.replace(right.data, sample_rate_hz=8000))
     with pytest.raises(UserError, match=r"data\.sample_rate_hz = 8000: .*native_rate_hz, 16000"):
         validate(wrong)
+
+
+def test_a_run_without_finalists_is_of_baselines_without_a_supernet():
+    none = dataclasses.replace(FULL.search, finalists_per_budget=0)
+    retrain = dataclasses.replace(FULL.retrain, distillation=0.0)
+    validate(dataclasses.replace(FULL, search=none, retrain=retrain))
+    with pytest.raises(UserError, match=r"^search\.finalists_per_budget = 0: nothing to do without baselines"):
+        validate(dataclasses.replace(FULL, search=none, retrain=retrain, baselines=()))
+    with pytest.raises(UserError, match=r"^retrain\.distillation: needs a supernet, give 0"):
+        taught = dataclasses.replace(FULL.retrain, distillation=0.1)
+        validate(dataclasses.replace(FULL, search=none, retrain=taught))

@@ -170,7 +170,7 @@ def test_the_best_fixed_one_is_the_joint_searchs_per_budget():
 
 def test_danas_compare_goes_on_where_it_was_stopped_and_keeps_what_is_done(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    arguments = ["compare", config_file(tmp_path), "--seeds", "0", "--rows", "fixed", "no-supernet"]
+    arguments = ["compare", config_file(tmp_path, "WITH_REFERENCE"), "--seeds", "0", "--rows", "fixed", "no-supernet"]
     arguments += ["--fixed", "resolution_px=24,colour=rgb", "--search.population", "2", "--search.generations", "1"]
     arguments += ["--export.qat-epochs", "0"]
     real = pipeline.run_phases
@@ -190,9 +190,11 @@ def test_danas_compare_goes_on_where_it_was_stopped_and_keeps_what_is_done(tmp_p
     printed = capsys.readouterr().out
     assert "data-aware minus 24 px rgb, mean over" in printed
     result = json.loads((tmp_path / "runs/toy-compare/compare.json").read_text())
-    assert {cell["row"] for cell in result["cells"]} == {"data-aware", "24 px rgb", "no supernet"}
+    assert {cell["row"] for cell in result["cells"]} == {"data-aware", "24 px rgb", "no supernet", "small"}
     reads = list(csv.DictReader((tmp_path / "runs/toy-compare/test_reads.csv").read_text().splitlines()))
-    assert {read["row"] for read in reads} == {"data_aware_1_seed_0", "24_px_rgb_1_seed_0", "no_supernet_1_seed_0"}
+    rows_run = {"data_aware_1_seed_0", "24_px_rgb_1_seed_0", "no_supernet_1_seed_0", "references_1_seed_0"}
+    assert {read["row"] for read in reads} == rows_run
+    assert not (tmp_path / "runs/toy-compare/runs/references_1_seed_0/supernet").exists()
     assert len({(read["row"], read["network"]) for read in reads}) == len(reads)
     assert set(figures(result)) == {"accuracy_over_budget.svg", "accuracy_over_time.svg"}
     monkeypatch.setattr(pipeline, "run_phases", lambda *given: pytest.fail("nothing is left to run"))
@@ -200,6 +202,11 @@ def test_danas_compare_goes_on_where_it_was_stopped_and_keeps_what_is_done(tmp_p
     saved = json.loads(kept.read_text())
     test = next(network for network in saved["networks"] if network["kind"] == "candidate")
     assert compare.unpacked(test["right"], test["images"]).mean() == test["accuracy"]["int8_test"]
+    assert saved["config"]["run_dir"] == ""
+    assert cli.main([*arguments, "--retrain.epochs", "5"]) == 2
+    printed = capsys.readouterr().err
+    assert "data_aware_1_seed_0.json: made with other settings:\n  retrain.epochs: was 2, is 5" in printed
+    assert "another --out, or remove the file" in printed
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import pipeline, run
-from danas_jax.config import Limits
+from danas_jax import config_io, pipeline, run
+from danas_jax.config import Config, Limits
 from danas_jax.config_checks import validate
 from danas_jax.console import say
 from danas_jax.deploy.answers import answers_path, read_answers, real_valued
@@ -63,6 +63,8 @@ def run_rows(planner: Planner, asked: Asked, folder: Path, runs: Path) -> Iterat
         if "fixed" in asked.rows:
             for data in fixed:
                 yield done(planner_of.fixed(data))
+        if planner.config.baselines:
+            yield done(planner_of.references())
         if "random" in asked.rows:
             yield done(planner_of.random(str(_run_dir(joint, runs))), supernet=joint)
         if seed in asked.extra_seeds:
@@ -95,10 +97,15 @@ def _run_dir(row: Row, runs: Path) -> Path:
 
 
 def _done(row: Row, folder: Path, runs: Path, supernet: Row | None) -> dict[str, Any]:
-    """The row's result, read or made; `supernet`: the row whose supernet it takes, trained first where it is gone."""
+    """The row's result, read or made; `supernet`: the row whose supernet it takes, trained first where it is gone.
+
+    UserError where it was made with other settings.
+    """
     saved = folder / "rows" / f"{row.key}.json"
     if saved.exists():
-        return run.read_json(saved)
+        result = run.read_json(saved)
+        _refuse_other_settings(saved, result, row)
+        return result
     say(f"== {row.name}, seed {row.config.seed}" + (f", {row.share:g} of the time" if row.share < 1 else ""))
     if supernet and not run.phase_done(_run_dir(supernet, runs), "train"):
         _run(supernet, _run_dir(supernet, runs), ("train",))
@@ -111,6 +118,23 @@ def _done(row: Row, folder: Path, runs: Path, supernet: Row | None) -> dict[str,
     _note_reads(folder / READS, row, result)
     run.write_json(saved, result)
     return result
+
+
+def _refuse_other_settings(saved: Path, result: dict[str, Any], row: Row) -> None:
+    was = config_io.from_json(result["config"])
+    if differing := config_io.differences(was, settings(row.config)):
+        raise UserError(
+            f"{saved}: made with other settings:\n  " + "\n  ".join(differing) + "\n"
+            "give the same settings, another --out, or remove the file to run this row again"
+        )
+
+
+def settings(config: Config) -> Config:
+    """What a row's result depends on: the config without where things lie, which another machine may change."""
+    path = config.data.path if config.data.source == "tfds" else ""  # there it is a name
+    return replace(
+        config, data=replace(config.data, path=path, data_dir="", cache_dir=""), run_dir="", supernet_from=""
+    )
 
 
 def _run(row: Row, directory: Path, phases: tuple[str, ...]) -> None:
@@ -127,6 +151,7 @@ def row_result(row: Row, directory: Path) -> dict[str, Any]:
         "seed": row.config.seed,
         "share": row.share,
         "epochs": row.config.train.epochs,
+        "config": config_io.to_json(settings(row.config)),
         "left_out": [{"budget": dataclasses.asdict(limits), "needs": need} for limits, need in row.left_out],
         "networks": [],
         "accuracy_by_data": [],

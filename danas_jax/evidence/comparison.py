@@ -82,7 +82,8 @@ def _plan_text(asked: Asked, config: Config) -> str:
     extra = len(asked.extra_seeds) * ("time" in asked.rows) * len(asked.shares) * 2
     supernets, count = len(asked.seeds) * per_seed + extra, len(config.budgets)
     retrained = count * (len(asked.seeds) * (per_seed + ("random" in asked.rows))) + extra
+    references = len(asked.seeds) * len(config.baselines)
     return (
         f"compare: about {supernets} supernets of {config.train.epochs} epochs each at {count} budgets, and "
-        f"{retrained} networks retrained for {config.retrain.epochs} epochs; finished rows are not run again"
+        f"{retrained + references} networks retrained for {config.retrain.epochs} epochs; finished rows are not run again"
     )

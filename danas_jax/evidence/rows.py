@@ -10,7 +10,7 @@ import numpy as np
 from danas_jax.baselines import baseline_layers, references
 from danas_jax.config import Baseline, Config, Limits, native_resolution_px
 from danas_jax.errors import UserError
-from danas_jax.evidence import JOINT, NO_SUPERNET, RANDOM
+from danas_jax.evidence import JOINT, NO_SUPERNET, RANDOM, REFERENCES
 from danas_jax.hardware import cost, lut
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.plan import Plan
@@ -127,8 +127,14 @@ class Planner:
     tables: lut.Tables
 
     def joint(self) -> Row:
-        """The search over data and architecture; baselines of the config are trained here, once for all rows."""
-        return Row(JOINT, self.config)
+        """The search over data and architecture."""
+        return Row(JOINT, replace(self.config, baselines=()))
+
+    def references(self) -> Row:
+        """The baselines of the config alone, by the same recipe."""
+        search = replace(self.config.search, finalists_per_budget=0)
+        retrain = replace(self.config.retrain, distillation=0.0)
+        return Row(REFERENCES, replace(self.config, search=search, retrain=retrain))
 
     def random(self, joint_folder: str) -> Row:
         """Random systems of the same supernet, as many as the joint search measures."""
@@ -182,4 +188,4 @@ class Planner:
 def shorter(row: Row, share: float) -> Row:
     """The same row with that share of the supernet's epochs."""
     train = replace(row.config.train, epochs=max(1, round(share * row.config.train.epochs)))
-    return replace(row, config=replace(row.config, train=train, baselines=()), share=share)
+    return replace(row, config=replace(row.config, train=train), share=share)

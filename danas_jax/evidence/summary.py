@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from danas_jax.config import Limits
-from danas_jax.evidence import JOINT, NO_SUPERNET, RANDOM
+from danas_jax.evidence import JOINT, NO_SUPERNET, RANDOM, REFERENCES
 from danas_jax.evidence.compare import unpacked
 from danas_jax.evidence.rows import as_arrays
 from danas_jax.hardware.cost import fits
 from danas_jax.metrics import bootstrap_interval, paired_bootstrap
 from danas_jax.report.table import budget_text
 
-BEST_FIXED = "best fixed"
+NOT_FIXED = (JOINT, RANDOM, NO_SUPERNET, REFERENCES)
 Networks = dict[tuple[str, int], list[dict[str, Any]]]  # (row, index of the budget) -> its network of every seed
 
 
@@ -30,7 +30,7 @@ def summary(results: Sequence[dict[str, Any]], budgets: Sequence[Limits], seed: 
     names = list(dict.fromkeys(name for name, _ in networks))
     if JOINT not in names:
         raise ValueError("summary: no joint row")
-    fixed = [r["row"] for r in results if r["share"] == 1 and r["row"] not in (JOINT, RANDOM, NO_SUPERNET)]
+    fixed = [r["row"] for r in results if r["share"] == 1 and r["row"] not in NOT_FIXED]
     cells = []
     for i in range(len(budgets)):
         joint = networks.get((JOINT, i), [])

@@ -14,7 +14,7 @@ import numpy as np
 
 from danas_jax import untrusted
 from danas_jax.classification import METRIC_NAMES, Metric
-from danas_jax.config import Limits
+from danas_jax.config import Limits, SearchSettings
 from danas_jax.config_io import load_limits
 from danas_jax.errors import UserError
 from danas_jax.search.tiers import TIERS
@@ -82,6 +82,11 @@ class Archive:
 def space_header(space: SearchSpace) -> dict:
     """What identifies the space that genes belong to."""
     return {"name": space.name, "version": space.version, "fingerprint": space.fingerprint}
+
+
+def nothing_searched(space: SearchSpace, settings: SearchSettings) -> Archive:
+    """The archive of a run that wants no finalists."""
+    return Archive(space_header(space), tuple(settings.objectives), settings.metric, (), dict.fromkeys(TIERS))
 
 
 def number(value) -> int | float | None:
