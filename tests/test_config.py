@@ -333,6 +333,6 @@ def test_a_run_without_finalists_is_of_baselines_without_a_supernet():
     validate(dataclasses.replace(FULL, search=none, retrain=retrain))
     with pytest.raises(UserError, match=r"^search\.finalists_per_budget = 0: nothing to do without baselines"):
         validate(dataclasses.replace(FULL, search=none, retrain=retrain, baselines=()))
+    taught = dataclasses.replace(FULL.retrain, distillation=0.1)
     with pytest.raises(UserError, match=r"^retrain\.distillation: needs a supernet, give 0"):
-        taught = dataclasses.replace(FULL.retrain, distillation=0.1)
         validate(dataclasses.replace(FULL, search=none, retrain=taught))

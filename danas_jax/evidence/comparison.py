@@ -85,5 +85,6 @@ def _plan_text(asked: Asked, config: Config) -> str:
     references = len(asked.seeds) * len(config.baselines)
     return (
         f"compare: about {supernets} supernets of {config.train.epochs} epochs each at {count} budgets, and "
-        f"{retrained + references} networks retrained for {config.retrain.epochs} epochs; finished rows are not run again"
+        f"{retrained + references} networks retrained for {config.retrain.epochs} epochs; finished rows are not run "
+        "again"
     )
