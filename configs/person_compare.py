@@ -2,8 +2,8 @@
 
     danas compare person_compare --data.path DIR
 
-`person_photos` with pictures of up to 128 px, at 32, 64, 128 and 256 kB of SRAM and 512 kB of flash: above 128 kB, 96 px
-are less than the memory holds.
+`person_photos` with pictures of up to 128 px, at 32, 64, 128 and 256 kB of SRAM and 512 kB of flash: from 128 kB on the
+memory holds more than 96 px.
 """
 
 import dataclasses

@@ -147,6 +147,22 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(unbroken, tmp
     assert_same_trees(run(tmp_path), unbroken)  # and the checkpoints written since are sound
 
 
+def test_a_flipped_bit_in_a_checkpoint_is_found(tmp_path, caplog):
+    """Orbax reads it back as another number and says nothing."""
+    state = {"a": np.random.default_rng(0).normal(size=4096), "step": np.asarray(7)}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state)
+    checkpoints.save(2, state)
+    data = max((p for p in (tmp_path / "2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    np.testing.assert_array_equal(checkpoints.restore(state)["a"], state["a"])
+    checkpoints.close()
+    assert "step 2 is damaged" in caplog.text
+    assert "its checksum is another one" in caplog.text
+
+
 def test_all_checkpoints_damaged_starts_again(unbroken, tmp_path, caplog):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, checkpoints=killed_at(3, False))

@@ -1,13 +1,18 @@
-"""Checkpoints of a training loop by orbax: atomic, newest first, the last two kept."""
+"""Checkpoints of a training loop by orbax: atomic, newest first, the last two kept, each with its checksum.
+
+Orbax 0.12 reads an array back with flipped bits and says nothing, so the state is saved beside its CRC-32.
+"""
 
 from __future__ import annotations
 
 import logging
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from danas_jax.errors import UserError
@@ -26,7 +31,7 @@ class Checkpoints:
     def save(self, step: int, state: Any) -> None:
         """Write `state` (a pytree of arrays) as of `step`."""
         try:
-            self._manager.save(step, args=ocp.args.StandardSave(jax.device_get(state)), force=True)
+            self._manager.save(step, args=ocp.args.StandardSave(_sealed(jax.device_get(state))), force=True)
         except (OSError, ValueError) as error:
             if "No space left" in str(error) or "ENOSPC" in str(error):
                 raise UserError(
@@ -39,10 +44,10 @@ class Checkpoints:
 
         A damaged checkpoint is named in a warning and set aside, and the one before it is used.
         """
-        template = jax.tree.map(ocp.utils.to_shape_dtype_struct, jax.device_get(like))
+        template = jax.tree.map(ocp.utils.to_shape_dtype_struct, _sealed(jax.device_get(like)))
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                return jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
+                return _opened(jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(template))))
             except Exception as error:  # whatever the damage raises
                 _LOG.warning(
                     "checkpoint %s of step %d is damaged, or another version wrote it (%s): trying the one before",
@@ -63,3 +68,21 @@ class Checkpoints:
     def close(self) -> None:
         """Release the folder."""
         self._manager.close()
+
+
+def _sealed(state: Any) -> dict[str, Any]:
+    return {"state": state, "crc32": np.asarray(_crc32(state))}
+
+
+def _opened(saved: dict[str, Any]) -> Any:
+    if int(saved["crc32"]) != _crc32(saved["state"]):
+        raise ValueError("its checksum is another one")
+    return saved["state"]
+
+
+def _crc32(state: Any) -> int:
+    """Of the arrays of a pytree on the host, in its order."""
+    found = 0
+    for leaf in jax.tree.leaves(state):
+        found = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8), found)
+    return found
