@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import re
 import tempfile
 import time
 from collections.abc import Generator
@@ -38,6 +39,9 @@ def disk_errors(path: Path | str) -> Generator[None]:
                 f"disk full: cannot write {path}; free some space and run the same command again, it resumes"
             ) from error
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # what tempfile makes of the names that `write_bytes` gives
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
@@ -245,9 +249,16 @@ def phase_payload(run_dir: Path | str, phase: str) -> dict:
 
 @contextlib.contextmanager
 def opened(config: Config) -> Generator[Path]:
-    """The run directory of `config`, created or checked (`open_run`), and kept from other processes meanwhile."""
+    """The run directory of `config`, created or checked (`open_run`), and kept from other processes meanwhile.
+
+    What killed processes left half-written there is removed.
+    """
     folder = run_directory(config)
     with lock(folder):
+        for path in folder.rglob(".*.tmp"):
+            if _TEMPORARY.fullmatch(path.name):
+                with disk_errors(path):
+                    path.unlink()
         yield open_run(config)
 
 

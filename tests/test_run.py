@@ -51,6 +51,22 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, m
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
+def test_what_a_killed_write_left_is_removed_when_the_run_is_opened(tmp_path, monkeypatch):
+    config = Config("toy", run_dir=str(tmp_path / "run"))
+    with run.opened(config) as folder:
+        pass
+    monkeypatch.setattr(os, "replace", lambda *paths: os._exit(9))
+    child = multiprocessing.get_context("fork").Process(target=run.write_json, args=(folder / "sub" / "a.json", {}))
+    child.start()
+    child.join(20)
+    monkeypatch.undo()
+    mine = folder / ".mine.tmp"
+    mine.touch()
+    assert len(list(folder.rglob(".*.tmp"))) == 2
+    with run.opened(config):
+        assert list(folder.rglob(".*.tmp")) == [mine]
+
+
 def test_a_write_is_synced_before_it_replaces(tmp_path, monkeypatch):
     calls = []
     fsync, replace = os.fsync, os.replace
