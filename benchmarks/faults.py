@@ -134,15 +134,15 @@ def phase_of(folder: Path) -> str:
 
 def interrupted(folder: Path, random: Random, of: Undisturbed, number: signal.Signals, phases: list[str]) -> str | None:
     """Send the signal at a random moment of the first of `phases` to come; where it hit, None if it came late."""
-    process = start(folder)
-    target = next((phase for phase in phases if PHASES.index(phase) >= PHASES.index(phase_of(folder))), None)
+    process, first = start(folder), phase_of(folder)
+    target = next((phase for phase in phases if PHASES.index(phase) >= PHASES.index(first)), None)
     if target is None:
         finished(process)
         return None
     while process.poll() is None and phase_of(folder) != target:
         time.sleep(0.01)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(random.uniform(0, of.startup_s + of.phases_s[target]))
+        process.wait(random.uniform(0, of.phases_s[target] + (of.startup_s if target == first else 0)))
     if process.poll() is not None:
         return None
     where = phase_of(folder)
