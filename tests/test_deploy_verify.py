@@ -1,8 +1,11 @@
 """Arena, operators and header of an exported file."""
 
+import os
 import re
 import shutil
 import subprocess
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -108,3 +111,19 @@ def test_header_says_what_the_manifest_lacks(model, tflite):
     del lacking["memory"]
     with pytest.raises(KeyError, match="memory"):
         header.c_header(tflite, lacking)
+
+
+def test_two_threads_that_silence_tflm_do_not_silence_the_process():
+    """Taken in turns: else the second would give back, at its end, the first one's file as standard output."""
+    before, started = os.fstat(1), threading.Event()
+
+    def first():
+        started.set()
+        time.sleep(0.2)
+
+    thread = threading.Thread(target=verify._silenced, args=(first,))
+    thread.start()
+    started.wait(10)
+    verify._silenced(lambda: time.sleep(0.3))
+    thread.join(10)
+    assert os.path.samestat(before, os.fstat(1))

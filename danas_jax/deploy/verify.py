@@ -6,7 +6,9 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
@@ -16,6 +18,7 @@ from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.quantise import QuantisedModel
 from danas_jax.hardware.graph import NAMES
 
+_SILENCED = threading.Lock()
 ALIGNMENT = 16  # bytes; of an arena and of what lies in it
 ALLOWED_OPERATORS = tuple(NAMES.values())
 _OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
@@ -26,10 +29,13 @@ class VerificationError(RuntimeError):
 
 
 def _silenced(action: Callable):
-    """(result or exception, text) of an action that prints through C's stdout and stderr."""
+    """(result or exception, text) of an action that prints through C's stdout and stderr.
+
+    Short, please: what other threads print meanwhile is lost. One at a time, or the process would end up silent.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as file:
+    with _SILENCED, tempfile.TemporaryFile() as file:
         saved = [os.dup(fd) for fd in (1, 2)]
         try:
             for fd in (1, 2):
@@ -91,18 +97,18 @@ def invoke(interpreter: runtime.Interpreter, inputs: Iterable[np.ndarray]) -> np
     VerificationError when it does not run.
     """
 
-    def run() -> np.ndarray:
-        answers = []
-        for codes in inputs:
-            interpreter.set_input(codes[None], 0)
-            interpreter.invoke()
-            answers.append(interpreter.get_output(0).reshape(-1))
-        return np.stack(answers)
+    def run(codes: np.ndarray) -> np.ndarray:
+        interpreter.set_input(codes[None], 0)
+        interpreter.invoke()
+        return interpreter.get_output(0).reshape(-1)
 
-    answers, text = _silenced(run)
-    if isinstance(answers, Exception):
-        raise VerificationError(f"TFLM stopped: {answers} {text.strip()}")
-    return answers
+    answers = []
+    for codes in inputs:
+        answer, text = _silenced(partial(run, codes))
+        if isinstance(answer, Exception):
+            raise VerificationError(f"TFLM stopped: {answer} {text.strip()}")
+        answers.append(answer)
+    return np.stack(answers)
 
 
 def run_tflm(tflite: bytes, images: np.ndarray, arena_bytes: int | None = None) -> np.ndarray:
