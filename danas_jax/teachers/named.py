@@ -25,7 +25,7 @@ def resolved(settings: S, section: str) -> S:
     A file that is gone keeps the digest it had: a run that is done needs no teacher.
     """
     if not settings.teacher:
-        return settings
+        return dataclasses.replace(settings, teacher_sha256="")
     if settings.teacher_sha256 and not os.path.exists(settings.teacher):
         return settings
     path = _file(Path(os.path.abspath(os.path.expanduser(settings.teacher))), f"{section}.teacher")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import jax
 import jax.numpy as jnp
@@ -57,16 +58,36 @@ def taught(
 ) -> Split:
     """`training` with the soft labels of the teacher that `settings` name, as it is where they name none.
 
-    They lie below `cache_dir`, or without a cache in the run's `folder`. UserError as `open_teacher` raises it.
+    They lie beside the data cache in `cache_dir`, or where that is not written in the run's `folder`. UserError as
+    `open_teacher` raises it.
     """
     if not settings.teacher:
         return training
     section = "train" if isinstance(settings, TrainSettings) else "retrain"
     settings = settings if settings.teacher_sha256 else named.resolved(settings, section)
     teacher = open_teacher(settings, section, class_names)
-    root = cache.root(cache_dir) or folder
-    table, fingerprint = _table(teacher, training, settings, seed, class_names, root / "soft_labels", section)
+    place, lock = _opened(cache.root(cache_dir), folder, settings.teacher_sha256)
+    with lock:
+        cache.wait_for(lock, f"another process asks the same teacher: waiting for it ({place})")
+        table, fingerprint = _table(teacher, training, settings, seed, class_names, place, section)
     return dataclasses.replace(training, soft_labels=SoftLabels(table, settings.teacher_views, seed, fingerprint))
+
+
+def _opened(root: Path | None, folder: Path, digest: str) -> tuple[Path, IO]:
+    """Where the answers of a teacher lie, and the file that is its lock."""
+
+    def made(place: Path) -> tuple[Path, IO]:
+        place.mkdir(parents=True, exist_ok=True)
+        return place, (place / "lock").open("a")
+
+    name = Path("soft_labels") / digest[:16]
+    if root is not None:
+        try:
+            return made(root / name)
+        except OSError as error:
+            say(f"warning: cache {root}: {error.strerror}: soft labels are kept in {folder / name}")
+    with run.disk_errors(folder / name):
+        return made(folder / name)
 
 
 def _table(
@@ -75,7 +96,7 @@ def _table(
     settings: TrainSettings | RetrainSettings,
     seed: int,
     class_names: tuple[str, ...],
-    root: Path,
+    place: Path,
     section: str,
 ) -> tuple[np.ndarray, str]:
     """(float16 [max(views, 1), N, classes], what it depends on); what is missing is computed, and kept."""
@@ -86,14 +107,9 @@ def _table(
             f"warning: the teacher sees {teacher.size[0]} px, pictures are decoded at {height_px} px: "
             f"--data.native-resolution-px {teacher.size[0]} gives it what it was made for"
         )
-    place = root / f"{settings.teacher_sha256[:16]}"
     portions = list(_portions(training, settings, seed, class_names, place, teacher.size))
     table = np.empty((max(1, settings.teacher_views), len(training), len(class_names)), np.float16)
-    with run.disk_errors(place):
-        place.mkdir(parents=True, exist_ok=True)
-        lock = (place / "lock").open("a")
-    with lock, Progress(f"{section}: soft labels") as progress:
-        cache.wait_for(lock, f"another process asks the same teacher: waiting for it ({place})")
+    with Progress(f"{section}: soft labels") as progress:
         total, done, computed, started = table.shape[0] * len(training), 0, 0, time.monotonic()
         for portion in portions:
             count = portion.last - portion.first
