@@ -118,7 +118,27 @@ class TrainStage:
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TeacherSettings:
+    """A trained network in a file, whose answers are targets beside the labels (docs/teachers.md)."""
+
+    teacher: str = ""  # .tflite, .onnx or a danas run's folder (or its export/NAME); "" = labels alone
+    teacher_sha256: str = ""  # of the file, hexadecimal; found at the start
+    teacher_classes: tuple[
+        str, ...
+    ] = ()  # of its outputs, in order, "-" = none of ours; () = by the file, else our order
+    teacher_range: Literal["file", "0..1", "-1..1", "0..255", "imagenet"] = "file"  # of its input; file: floats 0..1
+    teacher_weight: float = 0.5  # share of its answers in the targets
+    teacher_temperature: float = 1.0  # of its answers: above 1 softer
+    teacher_views: int = 4  # crops of each picture that it sees, in turn over the epochs; 0 = the whole picture, once
+
+    @property
+    def teacher_share(self) -> float:
+        """Share of the teacher's answers in what the labels have together with it."""
+        return self.teacher_weight
+
+
+@dataclass(frozen=True)
+class TrainSettings(TeacherSettings):
     """The supernet, trained once with the sandwich rule and in-place distillation."""
 
     epochs: int = 10  # passes over train (without the search slice)
@@ -175,7 +195,7 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class RetrainSettings:
+class RetrainSettings(TeacherSettings):
     """Retraining of the finalists and, by the same recipe, of the baselines."""
 
     epochs: int = 10  # passes over train and search slice
@@ -202,6 +222,11 @@ class RetrainSettings:
     ema_decay: float = 0.998  # of the weights that are validated and exported
     calibration_images: int = 1024  # images that set the final BN statistics
     validate_every_epochs: int = 1  # early choice: the best epoch on validation is exported
+
+    @property
+    def teacher_share(self) -> float:
+        """As in `TeacherSettings`: what is not the supernet's answers."""
+        return self.teacher_weight / (1 - self.distillation) if self.distillation < 1 else 0.0
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ def validate(config: Config) -> None:
     need(lambda v: v >= 2, "give 2 or more", "search.gradient_batch")
     need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
     need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
+    need(lambda v: v >= 0, "give 0 or more", *both("teacher_views"))
+    need(lambda v: v > 0, "give a positive number", *both("teacher_temperature"))
+    need(lambda v: 0 <= v <= 1, "give a share from 0 to 1", *both("teacher_weight"))
     need(lambda v: v > 0, "give a positive number", "export.qat_learning_rate", *both("learning_rate", "gradient_clip"))
     need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("warmup_fraction", "label_smoothing", "ema_decay"))
     need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("colour_jitter", "gain_jitter"))
@@ -77,6 +80,7 @@ def validate(config: Config) -> None:
             problems.append(f"{section}.batch_size = 1: mixup and cutmix need 2 or more")
         if settings.class_weights == settings.sampling == "balanced":
             problems.append(f"{section}.class_weights = 'balanced': {section}.sampling balances already, leave one out")
+    problems += _teacher_problems(config)
     problems += _stage_problems(config.train.stages, config.space)
     problems += _data_problems(config.data)
     problems += _task_problems(config)
@@ -215,6 +219,26 @@ def _data_problems(data: DataSettings) -> list[str]:
             f"data.split_names = {data.split_names}: give each of train, validation and test at most once, "
             "as train=train_quality"
         )
+    return problems
+
+
+def _teacher_problems(config: Config) -> list[str]:
+    """What makes no sense with a teacher, or without one."""
+    problems = []
+    for section in ("train", "retrain"):
+        settings = getattr(config, section)
+        if not settings.teacher:
+            for name in ("teacher_classes", "teacher_sha256"):
+                if getattr(settings, name):
+                    problems.append(f"{section}.{name} = {getattr(settings, name)!r}: give --{section}.teacher, too")
+            continue
+        if config.data.modality != "image" or config.data.multi_label:
+            problems.append(f"{section}.teacher: knows pictures of one class each only, leave it out")
+        if section == "retrain" and settings.teacher_weight + settings.distillation > 1:
+            problems.append(
+                f"retrain.teacher_weight = {settings.teacher_weight}: with retrain.distillation = "
+                f"{settings.distillation} more than 1, the share of all targets"
+            )
     return problems
 
 

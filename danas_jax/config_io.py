@@ -47,6 +47,10 @@ def read_config(path: Path | str) -> Config:
         raise UserError(f"{path}: {error}") from error
 
 
+# A teacher counts by its digest.
+_NO_RESULT = ("run_dir", "data.cache_dir", "data.resident", "train.teacher", "retrain.teacher")
+
+
 def differences(was: Config, now: Config) -> list[str]:
     """`field: was X, is Y` for each field that differs; those that change no result (where things lie) are left out."""
     a, b = _flatten(to_json(was)), _flatten(to_json(now))
@@ -58,7 +62,7 @@ def differences(was: Config, now: Config) -> list[str]:
     return [
         f"{name}: was {show(a.get(name, missing))}, is {show(b.get(name, missing))}"
         for name in {**a, **b}
-        if name not in ("run_dir", "data.cache_dir", "data.resident") and a.get(name, missing) != b.get(name, missing)
+        if name not in _NO_RESULT and a.get(name, missing) != b.get(name, missing)
     ]
 
 

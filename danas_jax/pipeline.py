@@ -13,7 +13,7 @@ import numpy as np
 
 from danas_jax import reuse, run, runtime, tensorboard
 from danas_jax.classification import METRIC_NAMES
-from danas_jax.config import Config, native_frame
+from danas_jax.config import Config, RetrainSettings, TrainSettings, native_frame
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy import finalists as deploy_finalists
@@ -26,12 +26,14 @@ from danas_jax.hardware import cost as hardware
 from danas_jax.report.derived import derive
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table, search_lines, share
+from danas_jax.report.teacher_doubts import write_doubts
 from danas_jax.search import archive, objectives, tiers
 from danas_jax.space import Bounds
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.in_flight import in_flight
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
+from danas_jax.teachers.soft_labels import taught
 from danas_jax.trained import Trained
 
 
@@ -59,6 +61,14 @@ class Run:
         for warning in loaded.warnings if first else ():
             say(f"warning: {warning}")
         return loaded
+
+    def taught(self, training: Split, settings: TrainSettings | RetrainSettings, **parts: Split) -> Split:
+        """`training`, made of `parts`, with the soft labels of the teacher that `settings` name, if they do."""
+        config, names = self.config, self.data.class_names
+        found = taught(training, settings, config.seed, names, config.data.cache_dir, self.folder)
+        if found.soft_labels is not None:
+            say(write_doubts(self.folder, Path(settings.teacher).name, found.soft_labels, parts, names))
+        return found
 
     def record(self, phase: str) -> Callable[[dict], None]:
         """A logger into metrics.jsonl, and from there into TensorBoard's event files."""
@@ -175,6 +185,7 @@ def train_phase(state: Run) -> dict:
     counts = ", ".join(f"{split} {len(items)}" for split, items in state.data.items.items())
     say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
     split = state.load("train", "train")
+    split = state.taught(split, config.train, train=split)
     checkpoints = Checkpoints(state.folder / "supernet" / "checkpoints")
     with Progress("train supernet") as progress:
 
@@ -202,6 +213,8 @@ def search_phase(state: Run) -> dict:
         run.write_json(folder / "pareto.json", archive.to_json(archive.nothing_searched(config.space, config.search)))
         return {}
     training, slice_ = state.load("train", "search"), state.load("search", "search")
+    if config.search.accuracy_from == "training":
+        training = state.taught(training, config.retrain, train=training)
     saved = folder / "state.json"
     resume = run.read_json(saved) if saved.exists() else None
     with Progress("search") as progress:
@@ -245,7 +258,9 @@ def retrain_phase(state: Run) -> dict:
     """Finalists and baselines, by one recipe, on train and search slice; validation picks the epoch."""
     weights = state.folder / reuse.WEIGHTS
     params = run.read_arrays(weights) if weights.exists() else {}
-    training = deploy_finalists.joined(state.load("train", "retrain"), state.load("search", "retrain"))
+    parts = {name: state.load(name, "retrain") for name in ("train", "search")}
+    training = deploy_finalists.joined(parts["train"], parts["search"])
+    training = state.taught(training, state.config.retrain, **parts)
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(_finalists(state))
     config, teacher = state.config, None

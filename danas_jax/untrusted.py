@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +62,18 @@ def inside(folder: Path, name: object, where: str) -> Path:
     if not plain or not name or parts[0] in (os.curdir, os.pardir):
         raise UserError(f"{where} = {name!r}: give a path inside {folder}")
     return folder / str(name)
+
+
+def try_apart(code: str, content: bytes, most_s: float, engine: str, where: str) -> None:
+    """UserError when `code`, one inference of the model on its stdin, ends a process of its own, or does not end.
+
+    What the code itself raises is said later, in ours: this is for an `engine` that crashes.
+    """
+    command = [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"]
+    try:
+        done = subprocess.run(command, input=content, capture_output=True, timeout=most_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{where}: one inference takes more than {most_s} s: is the file damaged?") from None
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise UserError(f"{where}: {engine} crashes on it ({name}): the file is damaged, or not made for {engine}")

@@ -56,6 +56,14 @@ WIDE = Config(  # networks of one stage, so that little is compiled; its data co
     budgets=(Limits(sram_bytes=16 * 1024),),
 )
 
+TAUGHT = dataclasses.replace(  # its teachers come by flags
+    WIDE,
+    name="taught",
+    space=SearchSpace("taught", ImageView((12, 16), ("rgb",)), (4,), (Stage((4, 6), stride=2),), (8,)),
+    data=DataSettings(train_images=40, validation_images=8, test_images=8),
+    train=dataclasses.replace(WIDE.train, mixup=0.2),
+)
+
 # Patterns of what is there when the process dies, right after it was written; in the order of the phases.
 KILLS = {
     "train": "*/supernet/checkpoints/2",

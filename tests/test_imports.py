@@ -40,6 +40,7 @@ ORDER = (
         "hardware",
         "search",
         "deploy",
+        "teachers",
         "report",
         "trained",
         "pipeline",

@@ -14,6 +14,8 @@ from danas_jax.data.balance import balanced_weights
 from danas_jax.data.mixing import mixed, view_keys
 from danas_jax.views.base import Augmentation
 
+_RULED_OUT = 1e-6  # least probability: a logarithm of 0 has no temperature
+
 
 class Recipe(Augmentation, Protocol):
     """The fields of TrainSettings and RetrainSettings that a batch depends on."""
@@ -28,6 +30,10 @@ class Recipe(Augmentation, Protocol):
     def class_weights(self) -> str: ...
     @property
     def sampling(self) -> str: ...
+    @property
+    def teacher_share(self) -> float: ...
+    @property
+    def teacher_temperature(self) -> float: ...
 
 
 def training_batch(
@@ -41,6 +47,7 @@ def training_batch(
     num_classes: int,
     settings: Recipe,
     class_weights: np.ndarray | None = None,
+    answers: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Codes [B, h, w, C] float32 in 0..255 and smoothed `label_targets` of the examples at `rows` [B].
 
@@ -50,14 +57,19 @@ def training_batch(
     With `class_weights` [K] an example's targets sum to the weight of its class: the cross-entropy is linear in its
     targets, so that weighs its loss, in a mixed pair each example's share. A teacher's answers are not weighted (it has
     learned from weighted labels, and tells all classes); as the weights' mean over the split is 1, a blend of labels
-    and answers keeps its shares.
+    and answers keeps its shares. A teacher's `answers` [B, K] take their share of the targets before pairs are mixed.
     """
     # A balanced epoch may show an example twice, in two views: there a place in the training has a key, not an example.
-    named = jnp.arange(len(rows)) if settings.sampling == "balanced" else rows
+    # Recorded views, one of each example, are the example's own.
+    recorded = jnp.ndim(view) == 1
+    named = jnp.arange(len(rows)) if settings.sampling == "balanced" and not recorded else rows
     keys = view_keys(seed, named, view)
     targets = optax.smooth_labels(label_targets(labels[rows], num_classes), settings.label_smoothing)
     if class_weights is not None:
         targets = targets * jnp.asarray(class_weights)[labels[rows], None]
+    if answers is not None:
+        soft = tempered(answers, settings.teacher_temperature)
+        targets = (1 - settings.teacher_share) * targets + settings.teacher_share * soft
     return mixed(keys, codes_of(keys, raw[places]), targets, settings.mixup, settings.cutmix)
 
 
@@ -80,6 +92,11 @@ def view_number(settings: Recipe, epoch: int, within: int, steps_per_epoch: int)
 def class_weights_of(labels: np.ndarray, num_classes: int, settings: Recipe) -> np.ndarray | None:
     """What `settings.class_weights` make of the training split's `labels` [N]: float32 [K], None = unweighted."""
     return None if settings.class_weights == "none" else balanced_weights(labels, num_classes)
+
+
+def tempered(probabilities: jax.Array, temperature: float) -> jax.Array:
+    """Probabilities [B, K] at a temperature: the softmax of their logits divided by it."""
+    return jax.nn.softmax(jnp.log(jnp.maximum(probabilities, _RULED_OUT)) / temperature)
 
 
 # Streams of random numbers: nothing is drawn twice from one of them.

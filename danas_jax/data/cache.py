@@ -28,6 +28,7 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -106,12 +107,17 @@ def _opened(source: Source, folder: Path) -> Generator[Store]:
             return
         raise
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process decodes the same examples: waiting for it ({place})")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_for(lock, f"another process decodes the same examples: waiting for it ({place})")
         yield Store(source, keys, place, writable=True)
+
+
+def wait_for(lock: IO, text: str) -> None:
+    """Take the lock of an open file, which ends with it; `text` is said where another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(text)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 @dataclass

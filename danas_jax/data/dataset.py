@@ -13,6 +13,7 @@ import numpy as np
 from danas_jax.config import DataSettings
 from danas_jax.data.cache import cached_items
 from danas_jax.data.rows import Rows
+from danas_jax.data.soft_labels import SoftLabels
 from danas_jax.data.sources import folder, manifest, npz, synthetic
 from danas_jax.data.sources.base import Progress, Source, report_unreadable
 from danas_jax.data.splits import Items, hold_out, limit_per_class
@@ -45,6 +46,7 @@ class Split:
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)  # data.slice_fields -> each image's value, str [N]
     scale: tuple[float, ...] = ()  # what a raw number times gives its unit (one, or a number per channel); () = unknown
     fit: str = FITS[0]  # how pictures of another shape were brought to this one
+    soft_labels: SoftLabels | None = None  # a teacher's, see danas_jax/teachers
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -13,9 +13,10 @@ _MIXING = 2  # what is folded into a key for the draws of mixing
 
 
 def view_keys(seed: int | jax.Array, ids: jax.Array, view: int | jax.Array) -> jax.Array:
-    """One random key per example [B]."""
-    base = random.fold_in(random.key(seed), view)
-    return jax.vmap(lambda one: random.fold_in(base, one))(ids)
+    """One random key per example [B]; `view` is that of all, or one for each [B]."""
+    start = random.key(seed)
+    views = jnp.broadcast_to(jnp.asarray(view), ids.shape)
+    return jax.vmap(lambda of, one: random.fold_in(random.fold_in(start, of), one))(views, ids)
 
 
 def mixed(

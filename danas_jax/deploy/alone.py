@@ -90,7 +90,13 @@ class Alone:
     def key(self, layers: tuple[LayerSpec, ...], source: NetworkInput, seed: int) -> str:
         """Everything that a result depends on, as 16 hexadecimal digits."""
         names = (self.training.names, *(judge.names for judge in self.judges.values()))
-        parts = (layers, source.values, dataclasses.asdict(self._recipe), self.metric, seed, self.data_fingerprint)
+        recipe, soft = dataclasses.asdict(self._recipe), self.training.soft_labels
+        taught = {name: recipe.pop(name) for name in list(recipe) if name.startswith("teacher")}
+        if soft is not None:  # where the teacher's file lies changes nothing
+            recipe |= {"soft_labels": soft.fingerprint} | {
+                name: taught[name] for name in ("teacher_weight", "teacher_temperature")
+            }
+        parts = (layers, source.values, recipe, self.metric, seed, self.data_fingerprint)
         return hashlib.sha256(repr((parts, names)).encode()).hexdigest()[:16]
 
     def accuracies(

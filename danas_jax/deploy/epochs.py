@@ -18,6 +18,7 @@ from danas_jax.data.balance import epoch_order
 from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed
+from danas_jax.data.soft_labels import seen
 from danas_jax.deploy.teacher import Teacher
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.distil import label_loss
@@ -47,7 +48,8 @@ def fit(
 
     `logits_of(params, views)` of codes [B, h, w, c] float32 in 0..255 is differentiated; `judge(params)` gives the
     accuracy to record and the figure that chooses the epoch, the higher the better. Views and order are those of the
-    numbers from `first_view` on. A `teacher`'s answers take the share `settings.distillation` of the targets.
+    numbers from `first_view` on. A `teacher`'s answers take the share `settings.distillation` of the targets, those of
+    `training.soft_labels`, where it has them, `settings.teacher_weight`; the rest is the labels.
     `start_metric`: the figure of `start`, which is kept unless an epoch is better; as it is, every epoch is.
     Resumes from `checkpoints`. `log` gets {"epoch", "epochs", "loss", "validation_accuracy" when measured,
     "images_per_s", "left_s"}.
@@ -88,9 +90,10 @@ def fit(
             go_on()
             step = epoch * steps_per_epoch + i
             raw, places = feed.batch(step)
-            view = view_number(settings, first_view + epoch, i, steps_per_epoch)
+            number = view_number(settings, first_view + epoch, i, steps_per_epoch)
+            view_seed, view, answers = seen(training.soft_labels, seed, feed.rows(step), number)
             health, weights, loss = step_program(
-                health, weights, raw, labels, seed, feed.rows(step), places, view, step, knowledge
+                health, weights, raw, labels, view_seed, feed.rows(step), places, view, step, knowledge, answers
             )
             losses.append(loss)
         failed = failure(health)
@@ -126,7 +129,8 @@ def fit(
 
 
 def _step_program(logits_of, source, settings, optimiser, all_labels, classes, teacher) -> Callable:
-    """jitted (health, weights, raw, labels, seed, rows [B], places [B], view, step, the teacher's variables or {}).
+    """jitted (health, weights, raw, labels, seed, rows [B], places [B], view, step, the teacher's variables or {},
+    the answers [B, K] of a teacher's file or None).
 
     Returns (health, weights after the step, loss).
     """
@@ -136,19 +140,21 @@ def _step_program(logits_of, source, settings, optimiser, all_labels, classes, t
         return label_loss(logits_of(params, views), targets)
 
     @jax.jit
-    def program(health, weights, raw, labels, seed, rows, places, view, step, knowledge):
+    def program(health, weights, raw, labels, seed, rows, places, view, step, knowledge, answers):
         def batch(source):
             def codes_of(keys, raw):
                 return source.training(keys, raw, settings)
 
-            return training_batch(raw, labels, seed, rows, places, view, codes_of, classes, settings, class_weights)
+            return training_batch(
+                raw, labels, seed, rows, places, view, codes_of, classes, settings, class_weights, answers
+            )
 
         params = weights["params"]
         codes, targets = batch(source)
         if teacher:  # the same keys: it sees the same crops, colours and mixtures
-            seen = teacher.source.read(batch(teacher.source)[0])
-            answers = teacher.probabilities(knowledge, seen, all_labels.ndim == 2)
-            targets = (1 - settings.distillation) * targets + settings.distillation * answers
+            shown = teacher.source.read(batch(teacher.source)[0])
+            told = teacher.probabilities(knowledge, shown, all_labels.ndim == 2)
+            targets = (1 - settings.distillation) * targets + settings.distillation * told
         loss, grads = jax.value_and_grad(loss_of)(params, source.read(codes), targets)
         health, weights = updated_weights(optimiser, settings.ema_decay, health, weights, [loss], [grads], step)
         return health, weights, loss

@@ -28,6 +28,7 @@ from danas_jax.provenance import provenance
 from danas_jax.report.table import budget_text
 from danas_jax.search import predictor
 from danas_jax.supernet.in_flight import in_flight
+from danas_jax.teachers.soft_labels import taught
 from danas_jax.trained import Trained, open_trained
 
 SUPERNET = "supernet"
@@ -93,8 +94,10 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
         scores["naswot"] = np.array(
             [naswot(net, source.deployed(seen), settings.pool_seed) for net, source in zip(layers, inputs, strict=True)]
         )
+    recipe = settings.recipe or config.retrain
+    training = taught(splits["train"], recipe, config.seed, data.class_names, config.data.cache_dir, folder)
     alone = Alone(
-        settings.recipe or config.retrain, splits["train"], {name: splits[name] for name in JUDGES},
+        recipe, training, {name: splits[name] for name in JUDGES},
         config.search.metric, data.fingerprint, Table(settings.table or folder / "rank" / "trained.csv", JUDGES),
         folder / "rank" / "checkpoints",
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,12 +28,12 @@ def _tflm(tflite: bytes) -> Inference:
 
 def _litert(tflite: bytes) -> Inference:
     try:
-        from ai_edge_litert.interpreter import Interpreter  # ty: ignore[import-not-found]
+        package = importlib.import_module("ai_edge_litert.interpreter")  # an extra
     except ImportError:
         raise UserError(
             "--runtime = host-litert: ai-edge-litert is not installed here: pip install 'danas_jax[export]'"
         ) from None
-    interpreter = Interpreter(model_content=tflite, num_threads=1)
+    interpreter = package.Interpreter(model_content=tflite, num_threads=1)
     interpreter.allocate_tensors()
     details = interpreter.get_input_details()[0]
     interpreter.set_tensor(details["index"], _input(details["shape"]))

@@ -10,6 +10,7 @@ from typing import Any
 from danas_jax import run
 
 MEMORY, EXAMPLES, DIAGNOSTICS = "memory.json", "examples.json", "diagnostics.json"  # in <run>/report/, derived.py
+TEACHER = "teacher.json"  # likewise, teacher_doubts.py
 File = Mapping[str, Any]
 
 
@@ -26,6 +27,7 @@ class RunFiles:
     memory: File = field(default_factory=dict)
     examples: File = field(default_factory=dict)
     diagnostics: File = field(default_factory=dict)
+    teacher: File = field(default_factory=dict)
     exported: Mapping[str, File] = field(default_factory=dict)  # network's name -> its manifest
     emulated: Mapping[str, Sequence[File]] = field(default_factory=dict)  # name -> what it took on emulated cores
 
@@ -52,6 +54,7 @@ def read_run(folder: Path) -> RunFiles:
             ("memory", f"report/{MEMORY}"),
             ("examples", f"report/{EXAMPLES}"),
             ("diagnostics", f"report/{DIAGNOSTICS}"),
+            ("teacher", f"report/{TEACHER}"),
         )
     }
     exports = [folder / "export" / str(entry.get("name")) for entry in read["summary"].get("finalists", [])]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +14,12 @@ from danas_jax import run
 from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.console import Progress
-from danas_jax.data.check.sheet import captioned_sheet
 from danas_jax.data.dataset import open_data
 from danas_jax.errors import UserError
+from danas_jax.report.doubted import write_doubted
 
 SPLITS = ("train", "search", "validation")  # never test: whoever looks at it chooses by it
-TABLE, SHEET = "suspects.csv", "suspects.png"  # in <run>/report/
-SHOWN = 96  # most examples on the sheet
+STEM = "suspects"  # of the files in <run>/report/
 NOTE = (
     "the networks have trained on the labels of train and search, so this is what they could not learn: "
     "a wrong label is among the likely reasons, a hard example is no error"
@@ -69,44 +66,18 @@ def suspects(
     probabilities = np.concatenate(
         class_probabilities(folder, chosen, [np.asarray(split.raw) for split in splits], progress)
     )
-    labels = np.concatenate([split.labels for split in splits])
-    believed = probabilities[np.arange(len(labels)), labels]
-    order = np.argsort(believed, kind="stable")[:count]
-    places = [(name, split, row) for name, split in zip(SPLITS, splits, strict=True) for row in range(len(split))]
-    answers = probabilities.argmax(axis=1)
-    rows: list[dict[str, Any]] = [
-        {
-            "file": places[i][1].names[places[i][2]],
-            "split": places[i][0],
-            "label": data.class_names[labels[i]],
-            "probability": float(believed[i]),
-            "answer": data.class_names[answers[i]],
-            "answer_probability": float(probabilities[i, answers[i]]),
-        }
-        for i in order
-    ]
-    examples = [places[i][1].raw[places[i][2]] for i in order[:SHOWN]]
-    captions = [(r["file"][-24:], f"{r['label']} {r['probability']:.0%}, says {r['answer']}") for r in rows[:SHOWN]]
-    run.write_text(folder / "report" / TABLE, _csv(rows))
-    run.write_bytes(folder / "report" / SHEET, captioned_sheet(examples, captions))
+    parts = dict(zip(SPLITS, splits, strict=True))
+    rows, table, sheet = write_doubted(folder, STEM, parts, probabilities, data.class_names, count)
     return {
         "schema_version": run.SCHEMA_VERSION,
         "run": str(folder),
         "finalists": [finalist.name for finalist in chosen],
         "examples": {name: len(split) for name, split in zip(SPLITS, splits, strict=True)},
         "suspects": rows,
-        "table": str(folder / "report" / TABLE),
-        "sheet": str(folder / "report" / SHEET),
+        "table": str(table),
+        "sheet": str(sheet),
         "note": NOTE,
     }
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _text(found: dict[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from danas_jax.config import TrainSettings
 from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed, Resident
+from danas_jax.data.soft_labels import seen
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.checkpoint import Checkpoints
@@ -110,13 +111,15 @@ def train(
     for step in range(first, plan.steps):
         raw, places = feed.batch(step)
         rows, (epoch, within) = feed.rows(step), divmod(step, plan.steps_per_epoch)
-        view = view_number(settings, epoch, within, plan.steps_per_epoch)
+        view_seed, view, answers = seen(
+            split.soft_labels, seed, rows, view_number(settings, epoch, within, plan.steps_per_epoch)
+        )
         views, losses, grads = {}, [], []
         targets, hits = jnp.zeros(()), jnp.zeros(())
         for i, (genes, envelope) in enumerate(plan.passes(step)):
             shape = envelope[: len(space.shape_axes)]
             if shape not in views:
-                views[shape], hard = batch(raw, labels, seed, rows, places, view, shape)
+                views[shape], hard = batch(raw, labels, view_seed, rows, places, view, shape, answers)
                 targets = hard if i == 0 else targets
             pass_loss = student_loss if i else label_loss
             program = gradient_program(space, envelope, num_classes, pass_loss, settings.compute_dtype)
@@ -159,15 +162,18 @@ def train(
 def batch_program(
     space: SearchSpace, settings: TrainSettings, all_labels: np.ndarray, num_classes: int, devices: Devices
 ) -> Callable:
-    """jitted (raw, labels, seed, rows [B], places [B], view, shape genes) -> views and targets, on all devices."""
+    """jitted (raw, labels, seed, rows [B], places [B], view, shape genes, answers) -> views and targets.
+
+    On all devices. `answers` [B, K] are a teacher's, or None; with them come seed and view of soft_labels.py.
+    """
     weights = class_weights_of(all_labels, num_classes, settings)
 
     @partial(jax.jit, static_argnames="shape")
-    def batch(raw, labels, seed, rows, places, view, shape):
+    def batch(raw, labels, seed, rows, places, view, shape, answers=None):
         def codes_of(keys, raw):
             return space.costliest_input(shape).training(keys, raw, settings)
 
-        found = training_batch(raw, labels, seed, rows, places, view, codes_of, num_classes, settings, weights)
+        found = training_batch(raw, labels, seed, rows, places, view, codes_of, num_classes, settings, weights, answers)
         return devices.split(found)
 
     return batch
