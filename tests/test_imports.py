@@ -34,7 +34,10 @@ ORDER = (
         "metrics",
     ),
     *(
+        "cluster",
+        "hosts",
         "runtime",
+        "devices",
         "data",
         "supernet",
         "hardware",
@@ -42,6 +45,7 @@ ORDER = (
         "deploy",
         "report",
         "trained",
+        "follower",
         "pipeline",
         "overrides",
         "evidence",
@@ -69,6 +73,7 @@ NO_JAX = {
         "records",
         "tensorboard",
         "metrics",
+        "cluster",
     ),
     *(
         "classification",

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
 
 from danas_jax.data.cache import free_memory_bytes
 from danas_jax.data.rows import Rows
+from danas_jax.devices import ONE, Devices
 
 Resident = Literal["auto", "always", "never"]
 _AHEAD = 2  # batches that are gathered and sent while a step runs
@@ -32,18 +33,21 @@ class Feed:
         rows: Callable[[int], np.ndarray],
         steps: int,
         resident: Resident = "auto",
-        place: Callable[[Any], jax.Array] = jax.device_put,
+        devices: Devices = ONE,
     ):
-        self.resident = fits(raw) if resident == "auto" else resident == "always"
+        here = fits(raw) if resident == "auto" else resident == "always"
+        self.resident = bool(devices.from_first(np.asarray(here)))  # one program on all hosts
         self.rows = lru_cache(maxsize=2 + _AHEAD)(rows)  # the step asks for them, too
-        self._raw, self._steps, self._place = raw, steps, place
-        self._whole = place(np.asarray(raw)) if self.resident else None
+        self._raw, self._steps, self._devices = raw, steps, devices
+        self._whole = devices.replicate(np.asarray(raw)) if self.resident else None
+        # Of the thread that trains: the one that gathers has none.
+        self._own = jax.config.jax_default_device  # ty: ignore[missing-attribute]
         self._pool = None if self.resident else ThreadPoolExecutor(1)
         self._ahead: dict[int, Future] = {}
         self.waited_s = 0.0  # of all calls together: what a streamed step waited for its examples
 
-    def batch(self, step: int) -> tuple[jax.Array, np.ndarray]:
-        """(raw [N, ...] and the step's rows, or raw [B, ...] and 0..B-1)."""
+    def batch(self, step: int) -> tuple[jax.Array, np.ndarray | None]:
+        """(raw [N, ...] and the step's rows, or raw [B, ...] and 0..B-1, or, split over several devices, and None)."""
         if self._whole is not None:
             return self._whole, self.rows(step)
         assert self._pool is not None
@@ -53,10 +57,12 @@ class Feed:
         started = time.monotonic()
         found = self._ahead.pop(step).result()
         self.waited_s += time.monotonic() - started
-        return found, np.arange(len(found))
+        return found, np.arange(len(found)) if self._devices.mesh is None else None
 
     def _gathered(self, step: int) -> jax.Array:
-        return jax.block_until_ready(self._place(self._raw[self.rows(step)]))
+        with jax.default_device(self._own):
+            part = self._raw[self._devices.rows_here(self.rows(step))]
+            return jax.block_until_ready(self._devices.batch_of(part))
 
     def close(self) -> None:
         """Stop gathering."""

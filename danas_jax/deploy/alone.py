@@ -22,7 +22,7 @@ from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches
-from danas_jax.supernet.in_flight import in_flight
+from danas_jax.supernet.in_flight import on_devices
 from danas_jax.supernet.network import init_variables
 from danas_jax.task import task_of
 from danas_jax.views.base import NetworkInput
@@ -141,7 +141,7 @@ def trained_evaluator(
 
     def evaluate(genes: np.ndarray, tier: str) -> np.ndarray:
         column, found = list(parts).index(tier), []
-        for accuracies in in_flight(one, genes):
+        for accuracies in on_devices(one, genes):
             found.append(accuracies[column])
             progress(len(found), len(genes))
         return np.array(found)

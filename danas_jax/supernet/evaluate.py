@@ -19,6 +19,7 @@ from jax import lax
 
 from danas_jax.classification import Metric
 from danas_jax.data.dataset import Split
+from danas_jax.devices import population_devices
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
 from danas_jax.space import Bounds, SearchSpace
@@ -107,7 +108,7 @@ def subnet_forward(
 def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: int) -> Callable:
     """jitted (params, genes [P, G], calibration [K, B, ...], images [M, B, ...]) -> (logits [P, M, B, classes], stats).
 
-    The statistics {layer: {"mean", "var"}} are [P, C] of the envelope's widths.
+    The statistics {layer: {"mean", "var"}} are [P, C] of the envelope's widths. P is a multiple of this host's devices.
     """
     layers = elastic.envelope_layers(space, envelope, num_classes)
 
@@ -116,18 +117,17 @@ def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes:
         stats = pool_statistics(statistics, calibration)
         return lax.map(partial(logits, stats), images), stats
 
-    @jax.jit
     def program(params, genes, calibration, images):
         part = elastic.slice_variables(layers, params)
         if len(genes) == 1:  # the shape is static: a population of one needs no batched kernels
             return jax.tree.map(lambda leaf: leaf[None], one(part, genes[0], calibration, images))
         return jax.vmap(lambda row: one(part, row, calibration, images))(genes)
 
-    return program
+    return jax.jit(population_devices().each(program, (False, True, False, False)))
 
 
 def subnets_per_launch() -> int:
-    """Subnets evaluated by one call of a program: a CPU is busy with one, an accelerator is not."""
+    """Subnets that a device evaluates by one call of a program: a CPU is busy with one, an accelerator is not."""
     return 1 if ops.on_cpu() else 8
 
 
@@ -151,8 +151,11 @@ def subnet_answers(
 ) -> Callable[[np.ndarray, str], Iterator[Answers]]:
     """answers(genes [N, G], name of one of `parts`) -> those of each subnet, in the order that they are found.
 
-    Every subnet is recalibrated on `calibration` examples [M, ...] first.
+    Every subnet is recalibrated on `calibration` examples [M, ...] first. The population is split over this host's
+    devices.
     """
+    devices = population_devices()
+    params = devices.replicate(params)
     views: dict[tuple[int, ...], tuple] = {}
 
     def in_shape(shape: tuple[int, ...]) -> tuple:
@@ -161,14 +164,14 @@ def subnet_answers(
             source = space.costliest_input(shape)
             sets = {name: jnp.asarray(batches(source.codes(part.raw), part.labels)[0]) for name, part in parts.items()}
             calibrating = jnp.asarray(calibration_batches(source.codes(calibration), len(calibration)))
-            views[shape] = calibrating, sets
+            views[shape] = devices.replicate((calibrating, sets))
         return views[shape]
 
     buckets = make_buckets(space, *(tuple(int(g) for g in bound) for bound in bounds))
 
     def answers(genes: np.ndarray, name: str) -> Iterator[Answers]:
         envelopes = [bucket_of(space, buckets, row) for row in genes]
-        size, images = subnets_per_launch(), len(parts[name])
+        size, images = subnets_per_launch() * devices.count, len(parts[name])
 
         def launch(envelope: elastic.Envelope, chunk: np.ndarray) -> list[Answers]:
             calibrating, sets = in_shape(envelope[: len(space.shape_axes)])

@@ -22,10 +22,10 @@ from danas_jax.config import TrainSettings
 from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed, Resident
+from danas_jax.devices import Devices, batch_devices
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.supernet.devices import Devices, batch_devices
 from danas_jax.supernet.distil import Distillation, label_loss, share_right
 from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
@@ -92,10 +92,10 @@ def train(
     optimiser = make_optimiser(settings, plan.steps)
     weights = initial_weights(optimiser, params, averaged=settings.ema_decay > 0)
     state = {**weights, "step": np.asarray(0)}
-    state = checkpoints.restore(state) or state
+    state = devices.from_first(checkpoints.restore(state) or state)
     weights = devices.replicate({name: state[name] for name in weights})
-    labels = devices.replicate(jax.device_put(split.labels))
-    feed = Feed(split.raw, plan.rows, plan.steps, resident, lambda raw: devices.replicate(jax.device_put(raw)))
+    labels = devices.replicate(split.labels)
+    feed = Feed(split.raw, plan.rows, plan.steps, resident, devices)
     batch = batch_program(space, settings, split.labels, num_classes, devices)
     update = update_program(settings, optimiser, devices)
     distillation = Distillation(settings.distillation, settings.label_weight)
