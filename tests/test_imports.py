@@ -36,6 +36,7 @@ ORDER = (
     *(
         "cluster",
         "hosts",
+        "memory",
         "runtime",
         "devices",
         "data",
