@@ -17,6 +17,7 @@ from pathlib import Path
 
 from danas_jax import __version__
 from danas_jax.errors import Interrupted, UserError
+from danas_jax.hosts import join, leave
 
 PHASES = ("train", "search", "retrain", "export", "report")
 COMMANDS = {  # beside the phases and predict: module and function, which starts without jax
@@ -101,6 +102,7 @@ def _fail(code: int, message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     print(_plain(message), file=sys.stderr)
+    leave(code)
     return code
 
 
@@ -173,10 +175,17 @@ def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
     elif command == "search" and config.supernet_from:
         phases = ("train", "search")  # which only takes it over
     _quiet()
-    with run.opened(config) as folder:
-        from danas_jax import pipeline  # here, because it brings jax
+    hosts = join()
+    if not hosts.leads:
+        from danas_jax import follower  # here, because it brings jax
 
-        pipeline.run_phases(config, phases, folder)
+        follower.follow(hosts)
+        return OK
+    with run.opened(config) as folder:
+        from danas_jax import pipeline
+
+        pipeline.run_phases(config, phases, folder, hosts)
+        hosts.tell(None)
         if firmware:
             from danas_jax.deploy.firmware import command as projects
 

@@ -5,8 +5,9 @@ Units end a field's name; 1 kB = 1,024 B; fields are always bytes. config_checks
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from danas_jax.classification import Metric
@@ -142,7 +143,8 @@ class TrainSettings(TeacherSettings):
     """The supernet, trained once with the sandwich rule and in-place distillation."""
 
     epochs: int = 10  # passes over train (without the search slice)
-    batch_size: int = 64  # images per step
+    batch_size: int = 64  # images per step, of all devices together
+    batch_scale: int = 1  # larger steps by a rule: K times batch_size and a learning rate to match, see `scaled`
     random_subnets: int = 1  # random subnets per step beside the largest and the smallest
     optimiser: Literal["adamw", "sgd"] = "adamw"  # sgd: Nesterov momentum 0.9, takes about 10 times the learning rate
     learning_rate: float = 4e-3  # peak of the warm-up + cosine schedule
@@ -168,6 +170,22 @@ class TrainSettings(TeacherSettings):
     cutmix: float = 0.0  # paste boxes of one picture into another, likewise; with both, one of them per batch
     calibration_images: int = 256  # images that set a subnet's BN statistics
     checkpoint_every_s: float = 60.0  # seconds between checkpoints (wall clock) [s]
+
+    @property
+    def scaled(self) -> TrainSettings:
+        """The recipe of a step of K = `batch_scale` batches: the same images in a K-th of the steps.
+
+        The learning rate is multiplied by sqrt(K) for adamw (Malladi et al. 2022), by K for sgd (Goyal et al. 2017),
+        and the weights' average forgets the same images: its decay is raised to the power K.
+        """
+        factor = self.batch_scale if self.optimiser == "sgd" else math.sqrt(self.batch_scale)
+        return replace(
+            self,
+            batch_size=self.batch_size * self.batch_scale,
+            batch_scale=1,
+            learning_rate=self.learning_rate * factor,
+            ema_decay=self.ema_decay**self.batch_scale,
+        )
 
 
 @dataclass(frozen=True)

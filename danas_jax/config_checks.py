@@ -31,7 +31,7 @@ def validate(config: Config) -> None:
 
     need(lambda v: v >= 1, "give 1 or more", *both("epochs", "batch_size", "calibration_images"))
     need(lambda v: v >= 1, "give 1 or more", "search.population", "search.rerank", "search.training_epochs")
-    need(lambda v: v >= 1, "give 1 or more", "retrain.validate_every_epochs")
+    need(lambda v: v >= 1, "give 1 or more", "retrain.validate_every_epochs", "train.batch_scale")
     need(lambda v: v >= 1, "give 1 or more", "export.calibration_images", "export.verify_images")
     need(lambda v: v >= 0, "give 0 or more", "train.random_subnets", "search.generations", "search.screen", "seed")
     need(lambda v: v >= 0, "give 0 or more", "search.gradient_steps", "search.error_margin", "export.qat_epochs")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import reuse, run, runtime, tensorboard
+from danas_jax import config_io, reuse, run, runtime, tensorboard
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.config import Config, RetrainSettings, TrainSettings, native_frame
 from danas_jax.console import Progress, say
@@ -23,6 +23,7 @@ from danas_jax.deploy.teacher import largest_subnet
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, run_tables
 from danas_jax.hardware import cost as hardware
+from danas_jax.hosts import ALONE, Hosts
 from danas_jax.report.derived import derive
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table, search_lines, share
@@ -30,7 +31,7 @@ from danas_jax.report.teacher_doubts import write_doubts
 from danas_jax.search import archive, objectives, tiers
 from danas_jax.space import Bounds
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.supernet.in_flight import in_flight
+from danas_jax.supernet.in_flight import on_devices
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
 from danas_jax.teachers.soft_labels import taught
@@ -47,6 +48,7 @@ class Run:
     bounds: Bounds
     latency_tables: lut.Tables
     to_tensorboard: Callable[[dict], None]
+    hosts: Hosts = ALONE
 
     @property
     def num_classes(self) -> int:
@@ -70,6 +72,17 @@ class Run:
             say(write_doubts(self.folder, Path(settings.teacher).name, found.soft_labels, parts, names))
         return found
 
+    def tell_hosts(self, phase: str) -> None:
+        """The other hosts do their part of `phase`, with the data read that this one has read before (follower.py)."""
+        self.hosts.tell(
+            {
+                "phase": phase,
+                "config": config_io.to_json(self.config),
+                "folder": str(self.folder.resolve()),
+                "bounds": [bound.tolist() for bound in self.bounds],
+            }
+        )
+
     def record(self, phase: str) -> Callable[[dict], None]:
         """A logger into metrics.jsonl, and from there into TensorBoard's event files."""
 
@@ -90,8 +103,11 @@ class Run:
         return log
 
 
-def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
-    """Run `phases` in order; those already done are skipped. UserError on bad input before anything is computed."""
+def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path, hosts: Hosts = ALONE) -> None:
+    """Run `phases` in order; those already done are skipped. UserError on bad input before anything is computed.
+
+    Of several `hosts` this is the one that leads.
+    """
     folder = Path(run_dir)
     runtime.keep_freed_memory()
     runtime.keep_compiled_programs()
@@ -113,7 +129,7 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path) -> None:
     bounds = _bounds(config, folder, len(data.class_names), tables)
     wanted = any(phase != "report" and not run.phase_done(folder, phase) for phase in phases)
     with tensorboard.writer(folder) if wanted else contextlib.nullcontext(lambda record: None) as to_tensorboard:
-        _each_phase(Run(config, folder, data, bounds, tables, to_tensorboard), phases)
+        _each_phase(Run(config, folder, data, bounds, tables, to_tensorboard, hosts), phases)
 
 
 def _each_phase(state: Run, phases: tuple[str, ...]) -> None:
@@ -186,6 +202,7 @@ def train_phase(state: Run) -> dict:
     say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
     split = state.load("train", "train")
     split = state.taught(split, config.train, train=split)
+    state.tell_hosts("train")
     checkpoints = Checkpoints(state.folder / "supernet" / "checkpoints")
     with Progress("train supernet") as progress:
 
@@ -196,12 +213,12 @@ def train_phase(state: Run) -> dict:
                 progress.note(f"train supernet: {event['programs']} gradient programs compiled or loaded")
 
         params = train(
-            config.space, config.train, state.bounds, split, state.num_classes, config.seed, checkpoints, log,
+            config.space, config.train.scaled, state.bounds, split, state.num_classes, config.seed, checkpoints, log,
             config.data.resident,
         )  # fmt: skip
     checkpoints.close()
     run.write_arrays(state.folder / reuse.WEIGHTS, params)
-    plan = Plan(config.space, config.train, state.bounds, len(split), config.seed)
+    plan = Plan(config.space, config.train.scaled, state.bounds, len(split), config.seed)
     return reuse.payload_of(state.bounds, plan.image_views())
 
 
@@ -215,6 +232,9 @@ def search_phase(state: Run) -> dict:
     training, slice_ = state.load("train", "search"), state.load("search", "search")
     if config.search.accuracy_from == "training":
         training = state.taught(training, config.retrain, train=training)
+    together = config.search.accuracy_from == "supernet"
+    if together:
+        state.tell_hosts("search")
     saved = folder / "state.json"
     resume = run.read_json(saved) if saved.exists() else None
     with Progress("search") as progress:
@@ -232,11 +252,13 @@ def search_phase(state: Run) -> dict:
 
         supernet = Trained(
             config, state.folder, training, slice_, state.num_classes, state.bounds, state.latency_tables,
-            progress.count,
+            progress.count, state.hosts.spread,
         )  # fmt: skip
         found = supernet.search(
             config.budgets, save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log
         )
+    if together:
+        state.hosts.tell(None)
     run.write_json(folder / "pareto.json", archive.to_json(found))
     run.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
     _say_answer(folder / "pareto.json", config)
@@ -279,14 +301,14 @@ def retrain_phase(state: Run) -> dict:
 
 
 def _each(state: Run, phase: str, chosen: list[Finalist], work: Callable[[Finalist, Callable], Any]) -> list:
-    """What `work(finalist, log)` gives of each, in order; several at a time on a CPU, whose cores one cannot fill."""
+    """What `work(finalist, log)` gives of each, in order; several at a time: one fills no CPU, nor all devices."""
 
     def with_progress(numbered: tuple[int, Finalist]) -> Any:
         number, finalist = numbered
         with Progress(f"{phase} {number}/{len(chosen)} {finalist.name}") as progress:
             return work(finalist, state.training_log(phase, finalist.name, progress))
 
-    return list(in_flight(with_progress, enumerate(chosen, 1)))
+    return list(on_devices(with_progress, enumerate(chosen, 1)))
 
 
 def export_phase(state: Run) -> dict:

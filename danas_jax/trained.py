@@ -22,6 +22,7 @@ from danas_jax.deploy.simulate import int8_evaluator
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, population, run_tables
 from danas_jax.hardware import cost as hardware
+from danas_jax.hosts import Evaluate
 from danas_jax.search import feasible, runner
 from danas_jax.search.archive import Archive
 from danas_jax.search.cache import AccuracyCache
@@ -38,6 +39,7 @@ class Trained:
 
     `training` and `slice_` are the run's train and search splits; `progress(done, total)` hears of every evaluation.
     With `search.accuracy_from` training there is no supernet: every system is trained for itself, which takes minutes.
+    `spread` lets other hosts take part in the evaluations.
     """
 
     def __init__(
@@ -50,26 +52,21 @@ class Trained:
         bounds: Bounds,
         latency_tables: lut.Tables,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        spread: Callable[[Evaluate], Evaluate] = lambda evaluate: evaluate,
     ):
         self.config, self.space, self.bounds, self.num_classes = config, config.space, bounds, num_classes
         settings, self.latency_tables = config.search, latency_tables
         self.search_images = round(task_of(slice_.labels).equivalent_images(slice_.labels, settings.metric))
-        chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
-        names = tuple(training.names[i] for i in chosen) + tuple(slice_.names)
         parts = slice_parts(slice_, settings.evaluation_fraction, config.seed)
         self._half, self._params = parts["half"], {}
         if settings.accuracy_from == "training":
             self._evaluate = trained_evaluator(config, folder, training, parts, num_classes, progress)
             return
+        names = tuple(training.names[i] for i in _calibration(config, training)) + tuple(slice_.names)
         cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))
-        params, calibration = run.read_arrays(folder / reuse.WEIGHTS), training.raw[chosen]
-        self._params = params
-        answers = subnet_answers(config.space, params, bounds, calibration, parts, num_classes)
-        exact = scored(answers, parts, settings.metric, progress)
-        int8 = int8_evaluator(
-            config.space, params, answers, calibration, slice_, num_classes, settings.metric, config.seed, progress
-        )
-        self._evaluate = cache.over(lambda genes, tier: int8(genes) if tier == "int8" else exact(genes, tier))
+        self._params = run.read_arrays(folder / reuse.WEIGHTS)
+        measure = evaluator(config, self._params, training, slice_, num_classes, bounds, progress)
+        self._evaluate = cache.over(spread(measure))
 
     @property
     def _problem(self) -> Problem:
@@ -133,6 +130,32 @@ class Trained:
             self.config.seed if seed is None else seed, self.search_images, bounds=self.bounds,
             estimate=self._estimate, slopes=slopes, **hooks,
         )  # fmt: skip
+
+
+def evaluator(
+    config: Config,
+    params: dict,
+    training: Split,
+    slice_: Split,
+    num_classes: int,
+    bounds: Bounds,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluate:
+    """What measures a supernet's subnets: (genes [N, G], tier) -> the run's `search.metric` [N], see `Trained`."""
+    space, metric = config.space, config.search.metric
+    parts = slice_parts(slice_, config.search.evaluation_fraction, config.seed)
+    calibration = training.raw[_calibration(config, training)]
+    answers = subnet_answers(space, params, bounds, calibration, parts, num_classes)
+    exact = scored(answers, parts, metric, progress)
+    int8 = int8_evaluator(
+        space, params, answers, calibration, slice_, num_classes, metric, config.seed, progress
+    )  # fmt: skip
+    return lambda genes, tier: int8(genes) if tier == "int8" else exact(genes, tier)
+
+
+def _calibration(config: Config, training: Split) -> np.ndarray:
+    """Which images set the subnets' BN statistics."""
+    return calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), config.train.calibration_images)
 
 
 def open_trained(folder: str | Path) -> Trained:

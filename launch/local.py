@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from danas_jax import run
+from danas_jax.cluster import SWITCH
 from danas_jax.config import Config
 from danas_jax.console import duration, say
 from danas_jax.errors import UserError
@@ -84,11 +85,12 @@ class Work:
         with run.disk_errors(log):
             log.parent.mkdir(parents=True, exist_ok=True)
             output = log.open("ab")
+        environment = {SWITCH: "off", **os.environ, **self.environments[worker]}
         with output:
             # A session of its own: the terminal's Ctrl-C comes here only, and is passed on once.
             process = subprocess.Popen(
                 self.sweep.command(job), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environments[worker]}, pass_fds=(claimed,), start_new_session=True,
+                env=environment, pass_fds=(claimed,), start_new_session=True,
             )  # fmt: skip
         self.running[worker] = job, process, time.monotonic()
         self.tries[job.name] += 1

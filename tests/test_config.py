@@ -336,3 +336,15 @@ def test_a_run_without_finalists_is_of_baselines_without_a_supernet():
     taught = dataclasses.replace(FULL.retrain, distillation=0.1)
     with pytest.raises(UserError, match=r"^retrain\.distillation: needs a supernet, give 0"):
         validate(dataclasses.replace(FULL, search=none, retrain=taught))
+
+
+def test_a_larger_batch_scales_the_recipe_by_a_stated_rule():
+    recipe = TrainSettings(batch_size=64, learning_rate=4e-3, ema_decay=0.99, batch_scale=4)
+    adamw, sgd = recipe.scaled, dataclasses.replace(recipe, optimiser="sgd").scaled
+    assert (adamw.batch_size, adamw.learning_rate) == (256, pytest.approx(8e-3))
+    assert (sgd.batch_size, sgd.learning_rate) == (256, pytest.approx(16e-3))
+    assert adamw.ema_decay == pytest.approx(0.99**4)
+    assert adamw.scaled == adamw
+    assert TrainSettings().scaled == TrainSettings()
+    with pytest.raises(UserError, match=r"train\.batch_scale = 0: give 1 or more"):
+        validate(Config("x", train=TrainSettings(batch_scale=0)))

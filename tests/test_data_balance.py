@@ -13,8 +13,8 @@ from danas_jax.data.balance import balanced_weights, epoch_order
 from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.deploy import epochs
+from danas_jax.devices import Devices
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.supernet.devices import Devices
 from danas_jax.supernet.distil import label_loss
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import batch_program

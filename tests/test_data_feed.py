@@ -1,16 +1,19 @@
 """Examples of a training's steps: resident or streamed, the same training to the bit, also when it goes on."""
 
 import dataclasses
+import types
 
+import jax
 import numpy as np
 import pytest
 from supernet_toys import BOUNDS, SPACE, assert_same_trees, easy_split
 
+from danas_jax import memory
 from danas_jax.config import RetrainSettings, TrainSettings
-from danas_jax.data import feed
-from danas_jax.data.feed import Feed, fits
+from danas_jax.data.feed import Feed
 from danas_jax.data.rows import Rows
 from danas_jax.deploy.retrain import retrain
+from danas_jax.devices import ONE
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.network import init_variables
 from danas_jax.supernet.train import train
@@ -50,9 +53,26 @@ def test_it_reads_ahead_and_not_beyond_the_end():
 
 
 def test_what_fits_stays_on_the_device(monkeypatch):
-    assert fits(RAW) and Feed(RAW, rows, 1).resident
-    monkeypatch.setattr(feed, "_SHARE", 1e-12)
-    assert not fits(RAW) and not Feed(RAW, rows, 1).resident
+    assert Feed(RAW, rows, 1).resident
+    monkeypatch.setattr(memory, "SHARE", 1e-12)
+    assert not Feed(RAW, rows, 1).resident
+
+
+def test_what_did_not_fit_after_all_is_streamed_unless_it_must_stay(capsys):
+    def exhausted(tree):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+
+    devices = types.SimpleNamespace(
+        **{name: getattr(ONE, name) for name in ("mesh", "from_first", "rows_here", "batch_of")}
+    )
+    devices.replicate = exhausted
+    source = Feed(RAW, rows, 5, "auto", devices)
+    assert not source.resident and "all 40 examples on the device, streamed from now on" in capsys.readouterr().out
+    found, places = source.batch(2)
+    np.testing.assert_array_equal(np.asarray(found)[places], RAW[rows(2)])
+    source.close()
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        Feed(RAW, rows, 5, "always", devices)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +118,7 @@ def test_a_streamed_retraining_is_the_resident_one(tmp_path, monkeypatch):
     recipe = RetrainSettings(epochs=2, batch_size=8, calibration_images=16)
     found = []
     for share in (0.4, 1e-12):
-        monkeypatch.setattr(feed, "_SHARE", share)
+        monkeypatch.setattr(memory, "SHARE", share)
         saved = Checkpoints(tmp_path / str(share))
         split = dataclasses.replace(SPLIT, raw=Rows(SPLIT.raw))
         found.append(retrain(layers, source, init_variables(layers, 0)[0], recipe, split, SPLIT, 0, saved).params)

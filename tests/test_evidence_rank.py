@@ -111,7 +111,7 @@ def test_danas_rank_trains_the_pool_once_and_resumes_after_a_kill(tmp_path, monk
         return real(*given)
 
     monkeypatch.setattr(alone, "retrain", dying)
-    monkeypatch.setattr("danas_jax.evidence.rank.in_flight", map)
+    monkeypatch.setattr("danas_jax.evidence.rank.on_devices", map)
     assert cli.main(arguments) == 3
     assert len((tmp_path / "runs/toy/rank/trained.csv").read_text().splitlines()) == 4
     monkeypatch.setattr(alone, "retrain", lambda *given: trained.append("again") or real(*given))

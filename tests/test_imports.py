@@ -34,7 +34,11 @@ ORDER = (
         "metrics",
     ),
     *(
+        "cluster",
+        "hosts",
+        "memory",
         "runtime",
+        "devices",
         "data",
         "supernet",
         "hardware",
@@ -43,6 +47,7 @@ ORDER = (
         "teachers",
         "report",
         "trained",
+        "follower",
         "pipeline",
         "overrides",
         "evidence",
@@ -70,6 +75,7 @@ NO_JAX = {
         "records",
         "tensorboard",
         "metrics",
+        "cluster",
     ),
     *(
         "classification",

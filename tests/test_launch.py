@@ -1,5 +1,6 @@
 """The launchers: local workers share jobs and take killed ones again; scripts for SLURM, TPUs and Kubernetes."""
 
+import ast
 import importlib.util
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from danas_jax import cli, run
+from danas_jax.cluster import Cluster, cluster_of
 from danas_jax.errors import UserError
 from danas_jax.sweep import plan
 
@@ -41,6 +43,7 @@ def save(number, frame):
     sys.exit(3)
 signal.signal(signal.SIGTERM, save)
 (home / f"parent {name}").write_text(str(os.getppid()))
+(home / f"hosts {name}").write_text(os.environ.get("DANAS_HOSTS", ""))
 os.mkdir(home / f"at {name}")  # fails where another process is at the same job
 time.sleep(0.1)
 while (home / f"hold {name}").exists():
@@ -149,6 +152,7 @@ def test_jobs_that_are_done_are_left_out(tmp_path, monkeypatch, local, capsys):
     run.write_text(sweep.folder / "seed-0/report/index.html", "")
     assert local.work(sweep, [{}]) == 0
     assert ran(sweep) == ["seed-1 "] and "seed-0: done before" in capsys.readouterr().out
+    assert (sweep.folder / "hosts seed-1").read_text() == "off"  # a job is of one process, whoever started local.py
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -263,6 +267,20 @@ def test_tpu_runs_one_command_on_all_workers(tmp_path):
     dry = subprocess.run(command, env={**environment, "DRY_RUN": "1"}, capture_output=True, text=True, check=True)
     assert dry.stdout.startswith("gcloud compute tpus tpu-vm ssh pod --zone zone-b --worker all --command ")
     assert subprocess.run(command[:3], capture_output=True, check=False).returncode == 2
+
+
+def test_tpu_workers_together_are_the_hosts_that_the_metadata_name(tmp_path):
+    (tmp_path / "gcloud").write_text('#!/bin/bash\nmkdir -p danas_jax\nexec bash -c "${!#}"\n')
+    (tmp_path / "curl").write_text(
+        "#!/bin/bash\ncase ${!#} in */agent-worker-number) echo 1;; */worker-network-endpoints) "
+        "echo -n unknown:8470:10.0.0.2,unknown:8470:10.0.0.3;; *) exit 1;; esac\n"
+    )
+    for name in ("gcloud", "curl"):
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TOGETHER": "1"}
+    command = [LAUNCH / "tpu.sh", "pod", "zone-b", sys.executable, "-c", "import os; print(dict(os.environ))"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert cluster_of(ast.literal_eval(done.stdout)) == Cluster("tpu", "10.0.0.2:8476", 2, 1)
 
 
 def test_the_jobset_says_what_the_exit_codes_mean_and_its_command_is_ours():

@@ -17,10 +17,10 @@ from danas_jax.data.batches import tempered, training_batch
 from danas_jax.data.soft_labels import SoftLabels, seen
 from danas_jax.deploy import alone
 from danas_jax.deploy import retrain as retraining
+from danas_jax.devices import Devices
 from danas_jax.errors import UserError
 from danas_jax.report.teacher_doubts import write_doubts
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.supernet.devices import Devices
 from danas_jax.supernet.evaluate import network_program
 from danas_jax.supernet.network import init_variables
 from danas_jax.supernet.train import batch_program

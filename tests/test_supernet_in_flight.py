@@ -78,3 +78,27 @@ def test_long_work_ends_when_the_user_stops_it():
 
 def test_work_that_is_not_in_flight_goes_on():
     go_on()
+
+
+def test_each_item_has_a_device_and_each_device_its_share(monkeypatch):
+    import contextlib
+
+    import jax
+
+    devices, used, now = ["a", "b", "c", "d"], [], threading.local()
+
+    @contextlib.contextmanager
+    def own(device):
+        now.device = device
+        yield
+
+    monkeypatch.setattr(jax, "default_device", own)
+    together = threading.Barrier(len(devices), timeout=10)
+
+    def run(item):
+        together.wait()  # four at a time, though a CPU takes three by itself
+        used.append(now.device)
+        return item
+
+    assert list(in_flight(run, range(8), devices=devices)) == list(range(8))
+    assert sorted(used[:4]) == sorted(used[4:]) == devices

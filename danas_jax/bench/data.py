@@ -20,7 +20,7 @@ from danas_jax.bench.workers import serve
 from danas_jax.config import DataSettings, TrainSettings
 from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.data.feed import Feed, Resident
-from danas_jax.supernet.devices import Devices
+from danas_jax.devices import Devices
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import batch_program
 

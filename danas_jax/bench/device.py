@@ -21,10 +21,10 @@ from danas_jax.bench import work
 from danas_jax.bench.workers import serve
 from danas_jax.config import TrainSettings
 from danas_jax.data.dataset import Split
+from danas_jax.devices import Devices
 from danas_jax.layers import total_macs
 from danas_jax.supernet import elastic
 from danas_jax.supernet.buckets import bucket_of, make_buckets
-from danas_jax.supernet.devices import Devices
 from danas_jax.supernet.distil import Distillation
 from danas_jax.supernet.evaluate import subnet_evaluator, subnet_forward
 from danas_jax.supernet.guard import healthy

@@ -41,7 +41,7 @@ def training_batch(
     labels: jax.Array,
     seed: int | jax.Array,
     rows: jax.Array,
-    places: jax.Array,
+    places: jax.Array | None,
     view: int | jax.Array,
     codes_of: Callable[[jax.Array, jax.Array], jax.Array],
     num_classes: int,
@@ -51,7 +51,8 @@ def training_batch(
 ) -> tuple[jax.Array, jax.Array]:
     """Codes [B, h, w, C] float32 in 0..255 and smoothed `label_targets` of the examples at `rows` [B].
 
-    `labels` [N] are of all examples, `raw` those that a feed has on the device, the batch's at `places` [B].
+    `labels` [N] are of all examples, `raw` those that a feed has on the device, the batch's at `places` [B]
+    (None: they are the batch, in its order).
     `codes_of(keys [B], raw [B, ...])` makes the training view. A function of (seed, rows, `view_number`); traced.
 
     With `class_weights` [K] an example's targets sum to the weight of its class: the cross-entropy is linear in its
@@ -70,7 +71,7 @@ def training_batch(
     if answers is not None:
         soft = tempered(answers, settings.teacher_temperature)
         targets = (1 - settings.teacher_share) * targets + settings.teacher_share * soft
-    return mixed(keys, codes_of(keys, raw[places]), targets, settings.mixup, settings.cutmix)
+    return mixed(keys, codes_of(keys, raw if places is None else raw[places]), targets, settings.mixup, settings.cutmix)
 
 
 def label_targets(labels: jax.Array, num_classes: int) -> jax.Array:

@@ -36,6 +36,7 @@ from danas_jax.console import say
 from danas_jax.data.rows import Rows
 from danas_jax.data.sources.base import Progress, Source, read_into, read_items
 from danas_jax.errors import Unreadable, UserError
+from danas_jax.memory import free_memory_bytes
 
 BLOCK_BYTES = 16 * 2**20
 DIGEST_BYTES = 8
@@ -233,13 +234,6 @@ class Store:
                 file.write(b"\n" + json.dumps({"block": block, "bad": bad}).encode() + b"\n")
         _write(self.place / "digests", _digest(array.tobytes(), bad), block * DIGEST_BYTES)
         return bad
-
-
-def free_memory_bytes() -> int:
-    """What this machine can give without swapping."""
-    with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _digest(content: bytes, bad: Mapping[str, str] | None) -> bytes:

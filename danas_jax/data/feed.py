@@ -10,17 +10,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
 
-from danas_jax.data.cache import free_memory_bytes
+from danas_jax.console import say
 from danas_jax.data.rows import Rows
+from danas_jax.devices import ONE, Devices
+from danas_jax.memory import fits, out_of_memory
 
 Resident = Literal["auto", "always", "never"]
 _AHEAD = 2  # batches that are gathered and sent while a step runs
-_SHARE = 0.4  # of the memory that is free, up to which examples stay on the device
 
 
 class Feed:
@@ -32,18 +33,31 @@ class Feed:
         rows: Callable[[int], np.ndarray],
         steps: int,
         resident: Resident = "auto",
-        place: Callable[[Any], jax.Array] = jax.device_put,
+        devices: Devices = ONE,
     ):
-        self.resident = fits(raw) if resident == "auto" else resident == "always"
+        here = fits(raw.nbytes) if resident == "auto" else resident == "always"
+        self.resident = bool(devices.from_first(np.asarray(here)))  # one program on all hosts
         self.rows = lru_cache(maxsize=2 + _AHEAD)(rows)  # the step asks for them, too
-        self._raw, self._steps, self._place = raw, steps, place
-        self._whole = place(np.asarray(raw)) if self.resident else None
+        self._raw, self._steps, self._devices = raw, steps, devices
+        self._whole = self._placed(resident) if self.resident else None
+        self.resident = self._whole is not None
+        # Of the thread that trains: the one that gathers has none.
+        self._own = jax.config.jax_default_device  # ty: ignore[missing-attribute]
         self._pool = None if self.resident else ThreadPoolExecutor(1)
         self._ahead: dict[int, Future] = {}
         self.waited_s = 0.0  # of all calls together: what a streamed step waited for its examples
 
-    def batch(self, step: int) -> tuple[jax.Array, np.ndarray]:
-        """(raw [N, ...] and the step's rows, or raw [B, ...] and 0..B-1)."""
+    def _placed(self, resident: Resident) -> jax.Array | None:
+        try:
+            return jax.block_until_ready(self._devices.replicate(np.asarray(self._raw)))
+        except Exception as error:  # several hosts must agree, and cannot any more
+            if resident != "auto" or jax.process_count() > 1 or not out_of_memory(error):
+                raise
+        say(f"training: out of memory with all {len(self._raw)} examples on the device, streamed from now on")
+        return None
+
+    def batch(self, step: int) -> tuple[jax.Array, np.ndarray | None]:
+        """(raw [N, ...] and the step's rows, or raw [B, ...] and 0..B-1, or, split over several devices, and None)."""
         if self._whole is not None:
             return self._whole, self.rows(step)
         assert self._pool is not None
@@ -53,20 +67,14 @@ class Feed:
         started = time.monotonic()
         found = self._ahead.pop(step).result()
         self.waited_s += time.monotonic() - started
-        return found, np.arange(len(found))
+        return found, np.arange(len(found)) if self._devices.mesh is None else None
 
     def _gathered(self, step: int) -> jax.Array:
-        return jax.block_until_ready(self._place(self._raw[self.rows(step)]))
+        with jax.default_device(self._own):
+            part = self._raw[self._devices.rows_here(self.rows(step))]
+            return jax.block_until_ready(self._devices.batch_of(part))
 
     def close(self) -> None:
         """Stop gathering."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def fits(raw: np.ndarray | Rows) -> bool:
-    """Whether all examples may stay on the device: within a share of its free memory (of this machine's, on a CPU)."""
-    device = jax.local_devices()[0]
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    free = stats["bytes_limit"] - stats["bytes_in_use"] if stats else free_memory_bytes()
-    return raw.nbytes <= _SHARE * free

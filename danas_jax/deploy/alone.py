@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from danas_jax import run
@@ -20,9 +20,10 @@ from danas_jax.data.metadata import read_table
 from danas_jax.deploy.retrain import float_logits, image_views, retrain
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
+from danas_jax.memory import Batches
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches
-from danas_jax.supernet.in_flight import in_flight
+from danas_jax.supernet.in_flight import on_devices
 from danas_jax.supernet.network import init_variables
 from danas_jax.task import task_of
 from danas_jax.views.base import NetworkInput
@@ -147,7 +148,7 @@ def trained_evaluator(
 
     def evaluate(genes: np.ndarray, tier: str) -> np.ndarray:
         column, found = list(parts).index(tier), []
-        for accuracies in in_flight(one, genes):
+        for accuracies in on_devices(one, genes):
             found.append(accuracies[column])
             progress(len(found), len(genes))
         return np.array(found)
@@ -159,6 +160,6 @@ def _judged(
     layers: tuple[LayerSpec, ...], source: NetworkInput, params: dict, stats: dict, split: Split, metric: Metric
 ) -> float:
     """A trained float network's metric on the deployed view of a split."""
-    codes = jnp.asarray(batches(source.deployed(split.raw), split.labels)[0])
+    codes = Batches(batches(source.deployed(split.raw), split.labels)[0], jax.device_put)
     logits = float_logits(layers, params, stats, codes, len(split))
     return task_of(split.labels).metrics[metric](split.labels, logits)

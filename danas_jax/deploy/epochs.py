@@ -60,7 +60,7 @@ def fit(
     optimiser = make_optimiser(settings, steps_per_epoch * settings.epochs)
     labels = jax.device_put(training.labels)
     step_program = _step_program(logits_of, source, settings, optimiser, training.labels, classes, teacher)
-    knowledge = teacher.variables if teacher else {}
+    knowledge = jax.device_put(jax.device_get(teacher.variables)) if teacher else {}  # on this training's device
     state: dict[str, Any] = {
         **initial_weights(optimiser, start, averaged=True),
         "best": start,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import jax
@@ -16,6 +16,7 @@ from danas_jax.data.dataset import Split
 from danas_jax.deploy.epochs import fit
 from danas_jax.deploy.teacher import Teacher
 from danas_jax.layers import LayerSpec
+from danas_jax.memory import Batches, enough_for
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
@@ -66,10 +67,11 @@ def retrain(
             "lower --retrain.learning-rate (in another --run-dir), or look for broken pictures"
         )
 
-    best, history = fit(
-        logits_of, judge, start, source, settings, training, layers[-1].out_shape[2], seed,
-        checkpoints, log, blame, teacher=teacher,
-    )  # fmt: skip
+    with enough_for(f"retrain.batch_size = {settings.batch_size}", "give a smaller --retrain.batch-size"):
+        best, history = fit(
+            logits_of, judge, start, source, settings, training, layers[-1].out_shape[2], seed,
+            checkpoints, log, blame, teacher=teacher,
+        )  # fmt: skip
     stats, accuracy, _ = validate(best)
     return Retrained(best, jax.device_get(stats), accuracy, history)
 
@@ -79,9 +81,11 @@ def image_views(settings: RetrainSettings, images: int) -> int:
     return max(1, images // settings.batch_size) * settings.batch_size * settings.epochs
 
 
-def float_logits(layers: tuple[LayerSpec, ...], params: dict, stats: dict, codes: jax.Array, count: int) -> np.ndarray:
-    """Logits [count, K] of batches of codes [M, B, ...] (supernet/evaluate.py), whose rest is padding."""
-    logits = np.asarray(network_program(layers)[1](params, stats, codes))
+def float_logits(
+    layers: tuple[LayerSpec, ...], params: dict, stats: dict, codes: Iterable[jax.Array], count: int
+) -> np.ndarray:
+    """Logits [count, K] of batches of codes [M, B, ...] (supernet/evaluate.py) in pieces, whose rest is padding."""
+    logits = np.concatenate([network_program(layers)[1](params, stats, piece) for piece in codes])
     return logits.reshape(-1, layers[-1].out_shape[2])[:count]
 
 
@@ -90,7 +94,7 @@ def _validator(layers, source, settings, training, validation, seed, metric) -> 
     chosen = calibration_rows(seed, RETRAIN_CALIBRATION, len(training), settings.calibration_images)
     calibrating = source.deployed(training.raw[chosen])
     calibrating = jnp.asarray(calibration_batches(calibrating, len(calibrating)))
-    codes = jnp.asarray(batches(source.deployed(validation.raw), validation.labels)[0])
+    codes = Batches(batches(source.deployed(validation.raw), validation.labels)[0], jax.device_put)
     calibrate = network_program(layers)[0]
 
     def validate(params: dict) -> tuple[dict, float, float]:

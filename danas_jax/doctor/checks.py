@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from danas_jax import run
 from danas_jax.bench.machine import machine
-from danas_jax.data.cache import free_memory_bytes
 from danas_jax.errors import UserError
+from danas_jax.memory import free_memory_bytes
 from danas_jax.provenance import provenance
 
 OK, WARNING, FAILED = "ok", "warning", "failed"

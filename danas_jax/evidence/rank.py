@@ -27,7 +27,7 @@ from danas_jax.hardware.cost import COST_KEYS
 from danas_jax.provenance import provenance
 from danas_jax.report.table import budget_text
 from danas_jax.search import predictor
-from danas_jax.supernet.in_flight import in_flight
+from danas_jax.supernet.in_flight import on_devices
 from danas_jax.teachers.soft_labels import taught
 from danas_jax.trained import Trained, open_trained
 
@@ -113,7 +113,7 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
 
     results: list[tuple[float, ...]] = []
     with Progress("rank: trained alone") as progress:
-        for result in in_flight(train, jobs):
+        for result in on_devices(train, jobs):
             results.append(result)
             progress.count(len(results), len(jobs))
     search, validation = np.array(results).T.reshape(len(JUDGES), len(settings.seeds), len(ids))

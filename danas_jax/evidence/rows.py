@@ -110,11 +110,11 @@ def as_arrays(costs: dict[str, float]) -> dict[str, np.ndarray]:
 
 def training_macs(space: SearchSpace, config: Config, bounds: Bounds, images: int, num_classes: int) -> float:
     """Multiply-accumulates of the supernet's training, forward passes alone, estimated from some of its steps."""
-    plan = Plan(space, config.train, bounds, images, config.seed)
+    plan = Plan(space, config.train.scaled, bounds, images, config.seed)
     steps = np.linspace(0, plan.steps - 1, min(plan.steps, _STEPS_COUNTED)).astype(int)
     genes = np.array([passed.genes for step in steps for passed in plan.passes(int(step))])
     macs = cost.space_costs(space, genes, num_classes)["macs"].sum() / len(steps)
-    return float(macs * plan.steps * config.train.batch_size)
+    return float(macs * plan.steps * plan.settings.batch_size)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,10 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self.folder = folder.resolve()
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True, enable_async_checkpointing=False)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, create=False, enable_async_checkpointing=False, multiprocessing_options=_alone()
+        )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def save(self, step: int, state: Any) -> None:
@@ -84,5 +87,29 @@ def _crc32(state: Any) -> int:
     """Of the arrays of a pytree on the host, in its order."""
     found = 0
     for leaf in jax.tree.leaves(state):
-        found = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8), found)
+        found = zlib.crc32(np.asarray(leaf).tobytes(), found)
     return found
+
+
+class NoCheckpoints(Checkpoints):
+    """Those of a host that does not write: it gets what the first one restores."""
+
+    def __init__(self):
+        pass
+
+    def save(self, step: int, state: Any) -> None:
+        """Nothing."""
+
+    def restore(self, like: Any) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Of several hosts only the first saves, which every array is whole on, and waits for no other."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    me = jax.process_index()
+    return ocp.options.MultiprocessingOptions(me, {me}, f"host{me}")

@@ -19,8 +19,10 @@ from jax import lax
 
 from danas_jax.classification import Metric
 from danas_jax.data.dataset import Split
+from danas_jax.devices import population_devices
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
+from danas_jax.memory import AtOnce, Batches, activation_bytes, at_once
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
@@ -107,7 +109,7 @@ def subnet_forward(
 def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes: int) -> Callable:
     """jitted (params, genes [P, G], calibration [K, B, ...], images [M, B, ...]) -> (logits [P, M, B, classes], stats).
 
-    The statistics {layer: {"mean", "var"}} are [P, C] of the envelope's widths.
+    The statistics {layer: {"mean", "var"}} are [P, C] of the envelope's widths. P is a multiple of this host's devices.
     """
     layers = elastic.envelope_layers(space, envelope, num_classes)
 
@@ -116,18 +118,17 @@ def _subnet_program(space: SearchSpace, envelope: elastic.Envelope, num_classes:
         stats = pool_statistics(statistics, calibration)
         return lax.map(partial(logits, stats), images), stats
 
-    @jax.jit
     def program(params, genes, calibration, images):
         part = elastic.slice_variables(layers, params)
         if len(genes) == 1:  # the shape is static: a population of one needs no batched kernels
             return jax.tree.map(lambda leaf: leaf[None], one(part, genes[0], calibration, images))
         return jax.vmap(lambda row: one(part, row, calibration, images))(genes)
 
-    return program
+    return jax.jit(population_devices().each(program, (False, True, False, False)))
 
 
 def subnets_per_launch() -> int:
-    """Subnets evaluated by one call of a program: a CPU is busy with one, an accelerator is not."""
+    """Subnets that a device evaluates by one call of a program: a CPU is busy with one, an accelerator is not."""
     return 1 if ops.on_cpu() else 8
 
 
@@ -151,37 +152,51 @@ def subnet_answers(
 ) -> Callable[[np.ndarray, str], Iterator[Answers]]:
     """answers(genes [N, G], name of one of `parts`) -> those of each subnet, in the order that they are found.
 
-    Every subnet is recalibrated on `calibration` examples [M, ...] first.
+    Every subnet is recalibrated on `calibration` examples [M, ...] first. The population is split over this host's
+    devices.
     """
+    devices = population_devices()
+    params = devices.replicate(params)
     views: dict[tuple[int, ...], tuple] = {}
 
     def in_shape(shape: tuple[int, ...]) -> tuple:
         # Deployed codes, made once per shape; what is taken away from them is a gene inside the program.
         if shape not in views:
             source = space.costliest_input(shape)
-            sets = {name: jnp.asarray(batches(source.codes(part.raw), part.labels)[0]) for name, part in parts.items()}
-            calibrating = jnp.asarray(calibration_batches(source.codes(calibration), len(calibration)))
-            views[shape] = calibrating, sets
+            sets = {
+                name: Batches(batches(source.codes(part.raw), part.labels)[0], devices.replicate)
+                for name, part in parts.items()
+            }
+            calibrating = calibration_batches(source.codes(calibration), len(calibration))
+            views[shape] = devices.replicate(calibrating), sets
         return views[shape]
 
     buckets = make_buckets(space, *(tuple(int(g) for g in bound) for bound in bounds))
+    largest = elastic.envelope_layers(space, tuple(int(g) for g in bounds[1]), num_classes)
+    together = at_once(subnets_per_launch(), max(len(calibration), BATCH) * activation_bytes(largest))
+    subnets = AtOnce("evaluation", "subnets", together, "give a lower --train.calibration-images", devices.count)
 
     def answers(genes: np.ndarray, name: str) -> Iterator[Answers]:
         envelopes = [bucket_of(space, buckets, row) for row in genes]
-        size, images = subnets_per_launch(), len(parts[name])
+        images = len(parts[name])
 
         def launch(envelope: elastic.Envelope, chunk: np.ndarray) -> list[Answers]:
+            return subnets.over(chunk, partial(run, envelope))
+
+        def run(envelope: elastic.Envelope, chunk: np.ndarray, size: int) -> list[Answers]:
             calibrating, sets = in_shape(envelope[: len(space.shape_axes)])
             launched = np.resize(chunk, size)  # the last one is filled up: one shape, one compilation
             program = _subnet_program(space, envelope, num_classes)
-            found = program(params, jnp.asarray(genes[launched], jnp.int32), calibrating, sets[name])
-            logits, stats = jax.device_get(found)
-            logits = logits.reshape(size, -1, num_classes)[:, :images]  # the rest is padding
+            tried = jnp.asarray(genes[launched], jnp.int32)
+            found = [jax.device_get(program(params, tried, calibrating, piece)) for piece in sets[name]]
+            stats = found[0][1]
+            logits = np.concatenate([logits.reshape(size, -1, num_classes) for logits, _ in found], axis=1)
+            logits = logits[:, :images]  # the rest is padding
             each = [jax.tree.map(itemgetter(i), stats) for i in range(len(chunk))]
             return list(map(Answers, chunk, logits, each))
 
         for envelope in dict.fromkeys(envelopes):
-            rows = np.array([i for i, found in enumerate(envelopes) if found == envelope])
+            rows, size = np.array([i for i, found in enumerate(envelopes) if found == envelope]), subnets.total
             chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
             first = launch(envelope, chunks[0])  # alone: it makes the views and compiles the program
             for done in chain([first], in_flight(partial(launch, envelope), chunks[1:])):

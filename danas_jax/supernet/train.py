@@ -23,10 +23,11 @@ from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed, Resident
 from danas_jax.data.soft_labels import seen
+from danas_jax.devices import Devices, batch_devices
+from danas_jax.memory import enough_for
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.checkpoint import Checkpoints
-from danas_jax.supernet.devices import Devices, batch_devices
 from danas_jax.supernet.distil import Distillation, label_loss, share_right
 from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
@@ -34,6 +35,10 @@ from danas_jax.supernet.optimiser import initial_weights, make_optimiser, update
 from danas_jax.supernet.plan import Plan, shape_envelope
 
 _LOG_EVERY_S, _RECENT_LOGS = 2.0, 30
+_SMALLER = (
+    "give a smaller --train.batch-size (in another --run-dir) or more devices: a batch in parts would have other batch "
+    "statistics, so it is not cut by itself"
+)
 
 
 @cache
@@ -84,8 +89,14 @@ def train(
 
     `log` gets {"step", "steps", "epoch", "loss", "accuracy", "images_per_s", "left_s", "programs"} about every two
     seconds; `programs` are the gradient programs used, and so compiled (or loaded), so far.
-    Raises Diverged, at the latest then, when a loss, a gradient or the weights are no longer numbers.
+    Raises Diverged, at the latest then, when a loss, a gradient or the weights are no longer numbers; UserError where
+    the device's memory does not suffice for a batch.
     """
+    with enough_for(f"train.batch_size = {settings.batch_size}", _SMALLER):
+        return _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, resident)
+
+
+def _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, resident) -> dict:
     plan = Plan(space, settings, bounds, len(split), seed, split.labels)
     devices = batch_devices(settings.batch_size)
     largest = shape_envelope(space, bounds[1], plan.largest_shape(bounds[1]))
@@ -93,10 +104,10 @@ def train(
     optimiser = make_optimiser(settings, plan.steps)
     weights = initial_weights(optimiser, params, averaged=settings.ema_decay > 0)
     state = {**weights, "step": np.asarray(0)}
-    state = checkpoints.restore(state) or state
+    state = devices.from_first(checkpoints.restore(state) or state)
     weights = devices.replicate({name: state[name] for name in weights})
-    labels = devices.replicate(jax.device_put(split.labels))
-    feed = Feed(split.raw, plan.rows, plan.steps, resident, lambda raw: devices.replicate(jax.device_put(raw)))
+    labels = devices.replicate(split.labels)
+    feed = Feed(split.raw, plan.rows, plan.steps, resident, devices)
     batch = batch_program(space, settings, split.labels, num_classes, devices)
     update = update_program(settings, optimiser, devices)
     distillation = Distillation(settings.distillation, settings.label_weight)

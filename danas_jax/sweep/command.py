@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from danas_jax.cluster import SWITCH
 from danas_jax.errors import UserError
 from danas_jax.sweep import plan
 from danas_jax.sweep.collect import collect, print_collected
@@ -76,6 +77,7 @@ def _index(given: int | None, count: int) -> int:
 
 def _become(command: Sequence[str]) -> None:
     sys.stdout.flush()
+    os.environ.setdefault(SWITCH, "off")  # the tasks of an array have a job each
     os.execv(command[0], list(command))
 
 
