@@ -35,7 +35,7 @@ def test_another_teacher_is_refused_and_a_moved_one_is_not(finished, capsys):
     place, arguments = finished
     assert cli.main(["run", *arguments]) == 0
     (place / "elsewhere").mkdir()
-    moved = shutil.copy(place / "t.onnx", place / "elsewhere" / "t.onnx")
+    moved = str(shutil.copy(place / "t.onnx", place / "elsewhere" / "t.onnx"))
     assert cli.main(["run", *[moved if a == "t.onnx" else a for a in arguments]]) == 0
     other = onnx_file(place / "elsewhere" / "t.onnx", [[9.0, -9]] * 3, [9, -9])
     capsys.readouterr()
