@@ -111,7 +111,9 @@ def parse(line, monkeypatch):
 
 
 @pytest.mark.parametrize("line", PARSED)
-def test_the_command_parses(monkeypatch, line):
+def test_the_command_parses(monkeypatch, tmp_path, line):
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").touch()
     parse(line, monkeypatch)
 
 
