@@ -113,7 +113,7 @@ def parse(line, monkeypatch):
 @pytest.mark.parametrize("line", PARSED)
 def test_the_command_parses(monkeypatch, tmp_path, line):
     monkeypatch.chdir(tmp_path)
-    Path("FILE").touch()
+    Path("MODEL.tflite").touch()
     parse(line, monkeypatch)
 
 

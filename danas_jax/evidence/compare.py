@@ -132,9 +132,9 @@ def _refuse_other_settings(saved: Path, result: dict[str, Any], row: Row) -> Non
 def settings(config: Config) -> Config:
     """What a row's result depends on: the config without where things lie, which another machine may change."""
     path = config.data.path if config.data.source == "tfds" else ""  # there it is a name
-    return replace(
-        config, data=replace(config.data, path=path, data_dir="", cache_dir=""), run_dir="", supernet_from=""
-    )
+    data = replace(config.data, path=path, data_dir="", cache_dir="")
+    train, retrain = (replace(part, teacher=Path(part.teacher).name) for part in (config.train, config.retrain))
+    return replace(config, data=data, train=train, retrain=retrain, run_dir="", supernet_from="")
 
 
 def _run(row: Row, directory: Path, phases: tuple[str, ...]) -> None:
