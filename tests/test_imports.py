@@ -48,6 +48,7 @@ ORDER = (
         "report",
         "trained",
         "follower",
+        "phases",
         "pipeline",
         "overrides",
         "evidence",

@@ -1,0 +1,104 @@
+"""The supernet: trained once, then searched for all budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from danas_jax import reuse, run
+from danas_jax.classification import METRIC_NAMES
+from danas_jax.config import Config
+from danas_jax.console import Progress, say
+from danas_jax.phases.state import Run
+from danas_jax.report.table import search_lines, share
+from danas_jax.search import archive, tiers
+from danas_jax.supernet.checkpoint import Checkpoints
+from danas_jax.supernet.plan import Plan
+from danas_jax.supernet.train import train
+from danas_jax.trained import Trained
+
+
+def train_phase(state: Run) -> dict:
+    """The supernet, trained once on `train` alone, or another run's; none where the search trains each system."""
+    config = state.config
+    if not config.search.finalists_per_budget:
+        say("supernet: none, no finalists are wanted")
+        return reuse.payload_of(state.bounds, 0)
+    if config.search.accuracy_from == "training":
+        say("supernet: none, the search trains each system for itself")
+        return reuse.payload_of(state.bounds, 0)
+    if config.supernet_from:
+        say(f"supernet: taken from {config.supernet_from}")
+        return reuse.adopt(config, state.folder)
+    counts = ", ".join(f"{split} {len(items)}" for split, items in state.data.items.items())
+    say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
+    split = state.load("train", "train")
+    split = state.taught(split, config.train, train=split)
+    state.tell_hosts("train")
+    checkpoints = Checkpoints(state.folder / "supernet" / "checkpoints")
+    with Progress("train supernet") as progress:
+
+        def log(event: dict) -> None:
+            progress.show(event)
+            state.record("train")(event)
+            if event["step"] == event["steps"]:
+                progress.note(f"train supernet: {event['programs']} gradient programs compiled or loaded")
+
+        params = train(
+            config.space, config.train.scaled, state.bounds, split, state.num_classes, config.seed, checkpoints, log,
+            config.data.resident,
+        )  # fmt: skip
+    checkpoints.close()
+    run.write_arrays(state.folder / reuse.WEIGHTS, params)
+    plan = Plan(config.space, config.train.scaled, state.bounds, len(split), config.seed)
+    return reuse.payload_of(state.bounds, plan.image_views())
+
+
+def search_phase(state: Run) -> dict:
+    """NSGA-II over the supernet's subnets on the search slice, for all budgets at once."""
+    config, folder = state.config, state.folder / "search"
+    if not config.search.finalists_per_budget:
+        say("search: none, no finalists are wanted")
+        run.write_json(folder / "pareto.json", archive.to_json(archive.nothing_searched(config.space, config.search)))
+        return {}
+    training, slice_ = state.load("train", "search"), state.load("search", "search")
+    if config.search.accuracy_from == "training":
+        training = state.taught(training, config.retrain, train=training)
+    together = config.search.accuracy_from == "supernet"
+    if together:
+        state.tell_hosts("search")
+    saved = folder / "state.json"
+    resume = run.read_json(saved) if saved.exists() else None
+    with Progress("search") as progress:
+
+        def log(event: dict) -> None:
+            best = ", ".join(share(row["best_accuracy"]) for row in event["budgets"])
+            planned = "" if event["generations"] is None else f"/{event['generations']}"
+            progress.note(
+                f"search generation {event['generation']}{planned}: {event['evaluations']} systems evaluated, "
+                f"best {METRIC_NAMES[config.search.metric]} per budget {best}"
+            )
+            per_budget = {key: [row[key] for row in event["budgets"]] for key in ("best_accuracy", "hypervolume")}
+            counts = {"step": event["generation"], "steps": event["generations"], "evaluations": event["evaluations"]}
+            state.record("search")({**counts, **per_budget})
+
+        supernet = Trained(
+            config, state.folder, training, slice_, state.num_classes, state.bounds, state.latency_tables,
+            progress.count, state.hosts.spread,
+        )  # fmt: skip
+        found = supernet.search(
+            config.budgets, save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log
+        )
+    if together:
+        state.hosts.tell(None)
+    run.write_json(folder / "pareto.json", archive.to_json(found))
+    run.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
+    say_answer(folder / "pareto.json", config)
+    return {}
+
+
+def say_answer(pareto: Path, config: Config) -> None:
+    """What the search found for each budget."""
+    found = archive.load(pareto, config.space)
+    for line in (*search_lines(found), tiers.text(found.tiers, found.metric)):
+        say(line)
+    say(f"fronts: {pareto}")
