@@ -265,7 +265,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a table, added to")
     parser.add_argument("--keep", action="store_true", help="keep the folders of all runs; else of the wrong ones")
     options = parser.parse_args()
-    rows = list(csv.DictReader(options.out.open())) if options.out and options.out.exists() else []
+    old = options.out.read_text() if options.out and options.out.exists() else ""
+    rows: list[dict] = list(csv.DictReader(old.splitlines()))
     known = {(row["kind"], int(row["number"]), int(row["seed"])) for row in rows}
     numbers = {kind: range(options.first, options.first + getattr(options, kind)) for kind in KINDS}
     jobs = [(kind, i) for kind in KINDS for i in numbers[kind] if (kind, i, options.seed) not in known]

@@ -124,9 +124,7 @@ class TeacherSettings:
 
     teacher: str = ""  # .tflite, .onnx or a danas run's folder (or its export/NAME); "" = labels alone
     teacher_sha256: str = ""  # of the file, hexadecimal; found at the start
-    teacher_classes: tuple[
-        str, ...
-    ] = ()  # of its outputs, in order, "-" = none of ours; () = by the file, else our order
+    teacher_classes: tuple[str, ...] = ()  # of its outputs, in order, "-" = none of ours; () = the file's, else ours
     teacher_range: Literal["file", "0..1", "-1..1", "0..255", "imagenet"] = "file"  # of its input; file: floats 0..1
     teacher_weight: float = 0.5  # share of its answers in the targets
     teacher_temperature: float = 1.0  # of its answers: above 1 softer

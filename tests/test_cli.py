@@ -29,7 +29,7 @@ def phases(monkeypatch, tmp_path):
     """Stand-in for the pipeline: records its calls, or raises what `.error` holds; in an empty folder."""
     seen = types.SimpleNamespace(calls=[], error=None)
 
-    def run_phases(config, names, run_dir):
+    def run_phases(config, names, run_dir, hosts):
         seen.calls.append((config, names, run_dir))
         if seen.error is not None:
             raise seen.error
@@ -220,7 +220,7 @@ SLEEPER = """
 import sys, time, types
 from danas_jax import cli
 module = types.ModuleType("danas_jax.pipeline")
-def run_phases(config, phases, run_dir):
+def run_phases(config, phases, run_dir, hosts):
     try:
         print("started", flush=True)
         time.sleep(60)

@@ -13,7 +13,7 @@ def test_killed_stopped_torn_and_damaged(tmp_path):
     command += ["--kill", "1", "--damage", "1", "--write", "1", "--term", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = list(csv.DictReader((tmp_path / "faults.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "faults.csv").read_text().splitlines()))
     faults = {row["kind"]: int(row["faults"]) for row in rows}
     assert set(faults) == {"kill", "term", "damage", "write"}
     assert all(row["ends_as_undisturbed"] == "True" for row in rows)

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -51,15 +53,16 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, m
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_what_a_killed_write_left_is_removed_when_the_run_is_opened(tmp_path, monkeypatch):
+def test_what_a_killed_write_left_is_removed_when_the_run_is_opened(tmp_path):
     config = Config("toy", run_dir=str(tmp_path / "run"))
     with run.opened(config) as folder:
         pass
-    monkeypatch.setattr(os, "replace", lambda *paths: os._exit(9))
-    child = multiprocessing.get_context("fork").Process(target=run.write_json, args=(folder / "sub" / "a.json", {}))
-    child.start()
-    child.join(20)
-    monkeypatch.undo()
+    code = (
+        "import os, sys; from pathlib import Path; from danas_jax import run\n"
+        "os.replace = lambda *paths: os._exit(9)\n"
+        "run.write_json(Path(sys.argv[1]) / 'sub' / 'a.json', {})"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False).returncode == 9
     mine = folder / ".mine.tmp"
     mine.touch()
     assert len(list(folder.rglob(".*.tmp"))) == 2

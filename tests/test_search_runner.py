@@ -87,7 +87,7 @@ def test_finalists_follow_the_rule_by_int8(saved_and_result):
             accuracy = np.array([getattr(c, f"accuracy_{tier}") for c in rows])
             assert (np.diff(accuracy) <= 0).all()
             arena, macs = (np.array([c.costs[k] for c in rows]) for k in ("arena_device_bytes", "macs"))
-            assert budget.finalists == tuple(rows[i].id for i in choose(accuracy, arena, macs, 400, 2))
+            assert budget.finalists == tuple(rows[i].id for i in choose(accuracy, arena, macs, 400, count=2))
     assert {c.accuracy_int8 for b in float_only.budgets for c in b.reranked} == {None}
     assert float_only.tiers["int8"] is None and saved_and_result[1].tiers["int8"]["systems"] > 6
     assert [b.reranked for b in float_only.budgets] != [b.reranked for b in saved_and_result[1].budgets]
