@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+import types
 from collections.abc import Generator
 from pathlib import Path
 
@@ -39,6 +40,7 @@ COMMANDS = {  # beside the phases and predict: module and function, which starts
 }
 MAX_MESSAGE = 10_000  # characters
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
+_IMPORT_PAUSE_S = 0.02  # until a signal that came during an import is looked at again
 
 HELP = """danas: from photographs to an int8 model that fits the board.
 
@@ -114,11 +116,18 @@ def _plain(message: str) -> str:
 
 @contextlib.contextmanager
 def _signals() -> Generator[None]:
-    """SIGTERM and SIGINT raise KeyboardInterrupt once; the second one ends the process at once."""
+    """SIGTERM and SIGINT raise KeyboardInterrupt once; the second one ends the process at once.
 
-    def stop(number: int, frame: object) -> None:
+    Not in the middle of an import: C++ that is being loaded (jaxlib) aborts the process at an exception.
+    """
+
+    def stop(number: int, frame: types.FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if _importing(frame):
+            signal.signal(signal.SIGALRM, stop)
+            signal.setitimer(signal.ITIMER_REAL, _IMPORT_PAUSE_S)
+            return
         raise KeyboardInterrupt
 
     try:
@@ -130,6 +139,18 @@ def _signals() -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if before and signal.getsignal(signal.SIGALRM) is stop:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def _importing(frame: types.FrameType | None) -> bool:
+    """Whether an import statement is at work in the frame or in one that called it."""
+    while frame is not None:
+        if frame.f_code.co_name == "_find_and_load" and "importlib" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _command(arguments: list[str]) -> int:

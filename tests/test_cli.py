@@ -223,9 +223,12 @@ module = types.ModuleType("danas_jax.pipeline")
 def run_phases(config, phases, run_dir, hosts):
     try:
         print("started", flush=True)
+        if sys.argv[2:] == ["imports"]:
+            sys.path.append(".")
+            import slow_module
         time.sleep(60)
     except KeyboardInterrupt:
-        if len(sys.argv) == 2:
+        if sys.argv[2:] != ["saves for long"]:
             raise
         print("saving", flush=True)
         time.sleep(60)
@@ -262,4 +265,17 @@ def test_signals_end_with_3(tmp_path, number):
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 3
+    assert error == "danas: interrupted; the same command resumes\n"
+
+
+def test_an_import_is_finished_before_a_signal_ends_the_run(tmp_path):
+    """What is loaded may be C++ that knows no Python exception: jaxlib aborted the process."""
+    text = "import time\nprint('importing', flush=True)\ntime.sleep(0.5)\nprint('imported', flush=True)\n"
+    (tmp_path / "slow_module.py").write_text(text)
+    process = sleeper(tmp_path, "imports")
+    for said in ("started\n", "importing\n"):
+        assert process.stdout.readline() == said
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=30)
+    assert (process.returncode, out) == (3, "imported\n")
     assert error == "danas: interrupted; the same command resumes\n"

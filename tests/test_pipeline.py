@@ -17,6 +17,7 @@ from danas_jax.deploy.answers import KINDS, read_answers
 from danas_jax.deploy.verify import measure_arena, run_tflm
 from danas_jax.hardware import boards
 from danas_jax.hardware.cost import COST_KEYS
+from danas_jax.phases import supernet
 
 SUMMARY = {
     *("schema_version", "name", "seed", "search_metric", "classes", "finalists", "comparisons"),
@@ -257,7 +258,7 @@ def one_class(folder):
 def test_bad_input_is_refused_before_any_training(tmp_path, monkeypatch, capsys, flags, message):
     monkeypatch.chdir(tmp_path)
     one_class(tmp_path / "one_class")
-    monkeypatch.setattr(pipeline, "train", lambda *a: pytest.fail("training started"))
+    monkeypatch.setattr(supernet, "train", lambda *a: pytest.fail("training started"))
     assert cli.main(["run", "quickstart", *flags, "--run-dir", "r"]) == 2
     shown = capsys.readouterr().err
     assert message in shown
