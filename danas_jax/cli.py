@@ -18,7 +18,6 @@ from pathlib import Path
 
 from danas_jax import __version__
 from danas_jax.errors import Interrupted, UserError
-from danas_jax.hosts import join, leave
 
 PHASES = ("train", "search", "retrain", "export", "report")
 COMMANDS = {  # beside the phases and predict: module and function, which starts without jax
@@ -104,6 +103,8 @@ def _fail(code: int, message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     print(_plain(message), file=sys.stderr)
+    from danas_jax.hosts import leave  # here, because it brings numpy, which --help does without
+
     leave(code)
     return code
 
@@ -182,6 +183,7 @@ def _command(arguments: list[str]) -> int:
 
 def _phases(command: str, phases: tuple[str, ...], arguments: list[str]) -> int:
     from danas_jax import overrides, reuse, run
+    from danas_jax.hosts import join
 
     firmware = None
     if command == "export":
