@@ -65,9 +65,15 @@ def place(tmp_path_factory):
         yield folder
 
 
+def pytest_addoption(parser):
+    parser.addoption("--finished-run", help="folder of a run to test the report of, instead of a toy made on the spot")
+
+
 @pytest.fixture(scope="session")
-def run_with_baseline(tmp_path_factory):
+def run_with_baseline(tmp_path_factory, request):
     """The folder of a run with a baseline; tests copy it before they change it."""
+    if given := request.config.getoption("--finished-run"):
+        return Path(given).resolve()
     from pipeline_toys import config_file
 
     from danas_jax import cli
