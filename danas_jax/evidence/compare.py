@@ -21,6 +21,7 @@ from danas_jax import config_io, pipeline, run
 from danas_jax.config import Config, Limits
 from danas_jax.config_checks import validate
 from danas_jax.console import say
+from danas_jax.csv_text import csv_text
 from danas_jax.deploy.answers import answers_path, read_answers, real_valued
 from danas_jax.deploy.export import FILES
 from danas_jax.errors import UserError
@@ -200,10 +201,7 @@ def _note_reads(path: Path, row: Row, result: dict[str, Any]) -> None:
     """One line for each network that was shown the test split; once, however often the row was stopped."""
     old = path.read_text() if path.exists() else ",".join(_READ_FIELDS) + "\n"
     noted = {(line["row"], line["network"]) for line in csv.DictReader(io.StringIO(old))}
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     now = result["provenance"]
-    for name, images in dict.fromkeys((n["name"], n["images"]) for n in result["networks"]):
-        if (row.key, name) not in noted:
-            writer.writerow((now["time"], now["git_commit"], row.key, name, images))
-    run.write_text(path, old + out.getvalue())
+    looked = dict.fromkeys((n["name"], n["images"]) for n in result["networks"])
+    new = [(now["time"], now["git_commit"], row.key, *look) for look in looked if (row.key, look[0]) not in noted]
+    run.write_text(path, old + csv_text(new))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 from danas_jax import overrides, run
+from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
 from danas_jax.evidence import JOINT
 from danas_jax.report.blocks import Axis, Chart, Point, Series
@@ -66,17 +65,15 @@ def compare_command(arguments: list[str]) -> dict[str, Any]:
 
 def as_csv(result: dict[str, Any]) -> str:
     """One row for each cell of the table."""
-    out = io.StringIO()
     names = ("budget", "row", "sees", "seeds", "int8_test", "low", "high", "int8_validation", "joint_minus_this")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow((*names, "difference_low", "difference_high"))
+    lines: list[tuple] = [(*names, "difference_low", "difference_high")]
     for cell in result["cells"]:
         low, high = cell["int8_test_interval"]
         gain = cell["joint_minus_this"]
         against = (gain["difference"], *gain["interval"]) if gain else ("", "", "")
         values = (cell["seeds"], cell["int8_test"], low, high, cell["int8_validation"], *against)
-        writer.writerow((result["budgets"][cell["budget"]], cell["row"], "; ".join(cell["sees"]), *map(_short, values)))
-    return out.getvalue()
+        lines.append((result["budgets"][cell["budget"]], cell["row"], "; ".join(cell["sees"]), *map(_short, values)))
+    return csv_text(lines)
 
 
 def _short(value: Any) -> Any:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 from danas_jax import config_io, run
 from danas_jax.config import Config
+from danas_jax.csv_text import csv_of
 from danas_jax.errors import UserError
 from danas_jax.report.table import print_rows
 
@@ -100,11 +99,7 @@ def as_csv(result: dict[str, Any]) -> str:
         }
         for system in systems
     ]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_of(rows)
 
 
 def print_result(result: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from danas_jax import untrusted
+from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
 
 
@@ -87,9 +88,4 @@ def number(line: Line, column: str) -> float:
 
 def text(header: Mapping, columns: Sequence[str], rows: Iterable[Sequence]) -> str:
     """The content of such a file."""
-    out = io.StringIO()
-    out.write("# " + json.dumps(header, sort_keys=True) + "\n")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue()
+    return "# " + json.dumps(header, sort_keys=True) + "\n" + csv_text([columns, *rows])

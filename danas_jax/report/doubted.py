@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from danas_jax import run
+from danas_jax.csv_text import csv_of
 from danas_jax.data.check.sheet import captioned_sheet
 from danas_jax.data.dataset import Split
 
@@ -49,14 +48,6 @@ def write_doubted(
     examples = [places[i][1].raw[places[i][2]] for i in order[:SHOWN]]
     captions = [(r["file"][-24:], f"{r['label']} {r['probability']:.0%}, says {r['answer']}") for r in rows[:SHOWN]]
     table, sheet = (folder / "report" / f"{stem}.{kind}" for kind in ("csv", "png"))
-    run.write_text(table, _csv(rows))
+    run.write_text(table, csv_of(rows))
     run.write_bytes(sheet, captioned_sheet(examples, captions))
     return rows, table, sheet
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

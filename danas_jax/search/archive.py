@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
@@ -16,6 +14,7 @@ from danas_jax import untrusted
 from danas_jax.classification import METRIC_NAMES, Metric
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.config_io import load_limits
+from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
 from danas_jax.search.tiers import TIERS
 from danas_jax.space import SearchSpace
@@ -274,17 +273,15 @@ def evaluations_csv(archive: Archive, space: SearchSpace) -> str:
             columns[key] = by_board[0]
         else:
             columns |= {f"{key}@{board}" if board else key: c for board, c in zip(boards, by_board, strict=True)}
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
     accuracies = {f"accuracy_{tier}": getattr(found, tier) for tier in ("half", "full", "int8")}
     columns = accuracies | columns
     names = [axis.name for axis in space.view.axes]
-    out.writerow(["id", *names, *columns, "genes"])
+    lines: list[list] = [["id", *names, *columns, "genes"]]
     for i, genes in enumerate(found.genes):
         data, row = space.data(genes), [number(c[i]) for c in columns.values()]
         values = [getattr(data, name) for name in names]
-        out.writerow([space.candidate_id(genes), *values, *row, " ".join(map(str, genes))])
-    return text.getvalue()
+        lines.append([space.candidate_id(genes), *values, *row, " ".join(map(str, genes))])
+    return csv_text(lines)
 
 
 def winning_data(archive: Archive) -> list[dict]:

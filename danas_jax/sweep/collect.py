@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from danas_jax import run
+from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
 from danas_jax.evidence import rank_command
 from danas_jax.metrics import pareto_mask
@@ -138,9 +139,7 @@ def _ranked(folder: Path, names: Sequence[str], unfinished: list[dict[str, str]]
         merged |= {row[0]: row for row in rows}
     if header is None:
         return {"networks": 0, "table": None}
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *merged.values()])
-    run.write_text(folder / TRAINED, text.getvalue())
+    run.write_text(folder / TRAINED, csv_text([header, *merged.values()]))
     return {"networks": len(merged), "table": str(folder / TRAINED)}
 
 
