@@ -94,7 +94,7 @@ def test_a_click_on_a_point_shows_its_details(page, path):
             systems.setdefault((x, y), set()).add(key)
     options = page.run("[...document.getElementById('choose').options].map(o => o.value)")
     keys = next(iter(systems.values()))
-    page.run(choose(next(o for o in options if o not in keys).split("/")[-1]))  # shown before, and no system of the point
+    page.run(choose(next(o for o in options if o not in keys).split("/")[-1]))  # no system of the point
     before = page.run(CHOSEN)
     assert before and before not in keys
     place = page.run(
