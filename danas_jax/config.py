@@ -137,7 +137,17 @@ class TeacherSettings:
 
 
 @dataclass(frozen=True)
-class TrainSettings(TeacherSettings):
+class InitSettings:
+    """A network whose weights a training begins with (docs/transfer.md)."""
+
+    init_from: str = ""  # a danas run's folder (its supernet) or a .npz of weights from one; "" = fresh weights
+    init_sha256: str = ""  # of the file and of its classes' names, hexadecimal; found at the start
+    init_classes: tuple[str, ...] = ()  # of its classifier, in order; () = as its run says, if it lies in one
+    init_rate: float = 1.0  # learning rate of the values that come over, relative to the others; 0 = they stay
+
+
+@dataclass(frozen=True)
+class TrainSettings(TeacherSettings, InitSettings):
     """The supernet, trained once with the sandwich rule and in-place distillation."""
 
     epochs: int = 10  # passes over train (without the search slice)
@@ -211,7 +221,7 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class RetrainSettings(TeacherSettings):
+class RetrainSettings(TeacherSettings, InitSettings):
     """Retraining of the finalists and, by the same recipe, of the baselines."""
 
     epochs: int = 10  # passes over train and search slice
@@ -234,7 +244,7 @@ class RetrainSettings(TeacherSettings):
     mixup: float = 0.0  # blend pairs of pictures, parameter of the Beta distribution of the shares, 0 = never
     cutmix: float = 0.0  # paste boxes of one picture into another, likewise; with both, one of them per batch
     distillation: float = 0.0  # share of the supernet's largest subnet's answers in the targets; the rest is the labels
-    inherit: bool = True  # start subnets from the supernet's weights (baselines always start afresh)
+    inherit: bool = True  # without init_from: start subnets from the supernet's weights (baselines always afresh)
     ema_decay: float = 0.998  # of the weights that are validated and exported
     calibration_images: int = 1024  # images that set the final BN statistics
     validate_every_epochs: int = 1  # early choice: the best epoch on validation is exported

@@ -41,7 +41,7 @@ def validate(config: Config) -> None:
     need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
     need(lambda v: v >= 0, "give 0 or more", *both("teacher_views"))
     need(lambda v: v > 0, "give a positive number", *both("teacher_temperature"))
-    need(lambda v: 0 <= v <= 1, "give a share from 0 to 1", *both("teacher_weight"))
+    need(lambda v: 0 <= v <= 1, "give a share from 0 to 1", *both("teacher_weight", "init_rate"))
     need(lambda v: v > 0, "give a positive number", "export.qat_learning_rate", *both("learning_rate", "gradient_clip"))
     need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("warmup_fraction", "label_smoothing", "ema_decay"))
     need(lambda v: 0 <= v < 1, "give 0 up to below 1", *both("colour_jitter", "gain_jitter"))
@@ -71,6 +71,7 @@ def validate(config: Config) -> None:
             ("retrain.inherit", not config.retrain.inherit, "False"),
             ("retrain.distillation", not config.retrain.distillation, "0"),
             ("supernet_from", not config.supernet_from, "none"),
+            ("train.init_from", not config.train.init_from, "none"),
         ):
             if not value:
                 problems.append(f"{name}: needs a supernet, give {right} with search.accuracy_from = 'training'")
@@ -81,6 +82,7 @@ def validate(config: Config) -> None:
         if settings.class_weights == settings.sampling == "balanced":
             problems.append(f"{section}.class_weights = 'balanced': {section}.sampling balances already, leave one out")
     problems += _teacher_problems(config)
+    problems += _init_problems(config)
     problems += _stage_problems(config.train.stages, config.space)
     problems += _data_problems(config.data)
     problems += _task_problems(config)
@@ -239,6 +241,19 @@ def _teacher_problems(config: Config) -> list[str]:
                 f"retrain.teacher_weight = {settings.teacher_weight}: with retrain.distillation = "
                 f"{settings.distillation} more than 1, the share of all targets"
             )
+    return problems
+
+
+def _init_problems(config: Config) -> list[str]:
+    """What says something about weights to begin with where there are none."""
+    problems = []
+    for section in ("train", "retrain"):
+        settings = getattr(config, section)
+        if settings.init_from:
+            continue
+        for name, off in (("init_classes", ()), ("init_sha256", ""), ("init_rate", 1.0)):
+            if (value := getattr(settings, name)) != off:
+                problems.append(f"{section}.{name} = {value!r}: give --{section}.init-from, too")
     return problems
 
 

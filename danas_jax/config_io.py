@@ -47,8 +47,11 @@ def read_config(path: Path | str) -> Config:
         raise UserError(f"{path}: {error}") from error
 
 
-# A teacher counts by its digest.
-_NO_RESULT = ("run_dir", "data.cache_dir", "data.resident", "train.teacher", "retrain.teacher")
+# A teacher, and weights to begin with, count by their digests.
+_NO_RESULT = (
+    *("run_dir", "data.cache_dir", "data.resident", "train.teacher", "retrain.teacher"),
+    *("train.init_from", "retrain.init_from"),
+)
 
 
 def differences(was: Config, now: Config) -> list[str]:

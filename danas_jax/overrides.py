@@ -22,6 +22,7 @@ from danas_jax.hardware import run_tables
 from danas_jax.hardware.boards import board, limits_of, own_boards, remember
 from danas_jax.space import SearchSpace, Stage
 from danas_jax.teachers import named
+from danas_jax.transfer import source
 from danas_jax.views.base import View
 
 
@@ -108,8 +109,8 @@ def parse_flags(config: Config, arguments: list[str], program: str) -> Config:
         # absolute, so that the run resumes from any folder
         data=_absolute_data(result.data),
         supernet_from=_absolute(result.supernet_from),
-        train=named.resolved(result.train, "train"),
-        retrain=named.resolved(result.retrain, "retrain"),
+        train=source.resolved(named.resolved(result.train, "train"), "train"),
+        retrain=source.resolved(named.resolved(result.retrain, "retrain"), "retrain"),
         latency_tables=_latency_tables(config, flags.lut, given),
     )
     return config_io.from_json(config_io.to_json(result))  # the same strict types as a file's

@@ -25,6 +25,8 @@ from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table
 from danas_jax.search import objectives
 from danas_jax.space import Bounds
+from danas_jax.supernet.elastic import envelope_layers
+from danas_jax.transfer.start import Start
 
 
 def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path, hosts: Hosts = ALONE) -> None:
@@ -51,6 +53,7 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path, hosts: Ho
         say(f"warning: {warning}")
     operating_point.check(config.export, data.class_names)
     bounds = _bounds(config, folder, len(data.class_names), tables)
+    _check_starts(config, folder, phases, bounds, data.class_names)
     wanted = any(phase != "report" and not run.phase_done(folder, phase) for phase in phases)
     with tensorboard.writer(folder) if wanted else contextlib.nullcontext(lambda record: None) as to_tensorboard:
         _each_phase(Run(config, folder, data, bounds, tables, to_tensorboard, hosts), phases)
@@ -73,6 +76,19 @@ def _each_phase(state: Run, phases: tuple[str, ...]) -> None:
             started = time.monotonic()
             payload = steps[phase](state)
             run.mark_done(folder, phase, {**payload, "time_s": round(time.monotonic() - started, 1)})
+
+
+def _check_starts(
+    config: Config, folder: Path, phases: tuple[str, ...], bounds: Bounds, classes: tuple[str, ...]
+) -> None:
+    """UserError where weights to begin with are no network's, or have no block of ours.
+
+    Those that are gone are left for what begins with them: where it has begun they are not needed.
+    """
+    layers = envelope_layers(config.space, tuple(bounds[1].tolist()), len(classes))
+    for phase, settings in (("train", config.train), ("retrain", config.retrain)):
+        if phase in phases and not run.phase_done(folder, phase) and Path(settings.init_from).is_file():
+            Start.of(settings, phase, classes).check(layers)
 
 
 def _feasible_bounds(config: Config, num_classes: int, tables: lut.Tables) -> Bounds:

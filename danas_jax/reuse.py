@@ -41,10 +41,11 @@ def searched_again(config: Config, source: Path) -> Config | None:
     return again
 
 
-def payload_of(bounds: Bounds, views: int) -> dict:
-    """What the train phase leaves for those who use its supernet: trained bounds and the image views spent."""
+def payload_of(bounds: Bounds, views: int, classes: tuple[str, ...]) -> dict:
+    """What the train phase leaves for those who use its supernet: trained bounds, image views spent, class names."""
     lower, upper = bounds
-    return {"supernet_image_views": views, "trained_bounds": [lower.tolist(), upper.tolist()]}
+    bounds_json = [lower.tolist(), upper.tolist()]
+    return {"supernet_image_views": views, "trained_bounds": bounds_json, "classes": list(classes)}
 
 
 def source_payload(config: Config) -> dict:
@@ -77,7 +78,8 @@ def adopt(config: Config, folder: Path) -> dict:
             with run.disk_errors(folder / name):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, folder / name)
-    return {key: payload[key] for key in ("supernet_image_views", "trained_bounds")}
+    # Runs of an earlier danas do not say their classes.
+    return {key: payload[key] for key in ("supernet_image_views", "trained_bounds", "classes") if key in payload}
 
 
 def narrowed(space: SearchSpace, wanted: Bounds, payload: dict) -> tuple[Bounds, list[str]]:

@@ -64,6 +64,13 @@ TAUGHT = dataclasses.replace(  # its teachers come by flags
     train=dataclasses.replace(WIDE.train, mixup=0.2),
 )
 
+WIDENED = dataclasses.replace(  # begins with the weights of TAUGHT's space, which come by flags
+    TAUGHT,
+    name="widened",
+    space=SearchSpace("widened", ImageView((16,)), (6,), (Stage((6, 8), stride=2, kernels=(3, 5)),), (8,)),
+    train=dataclasses.replace(TAUGHT.train, checkpoint_every_s=0, ema_decay=0.5),
+)
+
 # Patterns of what is there when the process dies, right after it was written; in the order of the phases.
 KILLS = {
     "train": "*/supernet/checkpoints/2",

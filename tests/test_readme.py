@@ -113,7 +113,8 @@ def parse(line, monkeypatch):
 @pytest.mark.parametrize("line", PARSED)
 def test_the_command_parses(monkeypatch, tmp_path, line):
     monkeypatch.chdir(tmp_path)
-    Path("MODEL.tflite").touch()
+    for name in ("MODEL.tflite", "WEIGHTS.npz"):
+        Path(name).touch()
     parse(line, monkeypatch)
 
 

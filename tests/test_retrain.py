@@ -149,10 +149,10 @@ def test_a_finalist_is_retrained_by_the_metric_of_its_search(tmp_path, monkeypat
     finalist = finalists.Finalist("b", "b", "baseline", layers, source, None, None, None)
 
     def told(*arguments):
-        raise KeyboardInterrupt(arguments[-2:])
+        raise KeyboardInterrupt(arguments[-3:])
 
     monkeypatch.setattr(finalists, "retrain", told)
-    with pytest.raises(KeyboardInterrupt, match=r"\('f1', 'the teacher'\)"):
+    with pytest.raises(KeyboardInterrupt, match=r"\('f1', 'the teacher', None\)"):
         finalists.retrain_one(tmp_path, finalist, config, {}, TRAINING, VALIDATION, "the teacher", lambda record: None)
 
 

@@ -118,7 +118,7 @@ def test_bounds_are_narrowed_to_what_was_trained():
     trained = (SPACE.min_genes, SPACE.max_genes.copy())
     width = SPACE.index["s1.width"]
     trained[1][width] = 1
-    payload = reuse.payload_of(trained, 7)
+    payload = reuse.payload_of(trained, 7, ("a", "b"))
     (lower, upper), lost = reuse.narrowed(SPACE, (SPACE.min_genes, SPACE.max_genes), payload)
     assert lost == ["s1.width up to 6"]
     assert upper.tolist() == trained[1].tolist()

@@ -14,7 +14,7 @@ import numpy as np
 
 from danas_jax import run
 from danas_jax.classification import Metric
-from danas_jax.config import Config, RetrainSettings
+from danas_jax.config import Config, InitSettings, RetrainSettings
 from danas_jax.data.dataset import Split
 from danas_jax.data.metadata import read_table
 from danas_jax.deploy.retrain import float_logits, image_views, retrain
@@ -93,6 +93,8 @@ class Alone:
         names = (self.training.names, *(judge.names for judge in self.judges.values()))
         recipe, soft = dataclasses.asdict(self._recipe), self.training.soft_labels
         taught = {name: recipe.pop(name) for name in list(recipe) if name.startswith("teacher")}
+        for field in dataclasses.fields(InitSettings):  # here everything begins with fresh weights
+            del recipe[field.name]
         if soft is not None:  # where the teacher's file lies changes nothing
             recipe |= {"soft_labels": soft.fingerprint} | {
                 name: taught[name] for name in ("teacher_weight", "teacher_temperature")

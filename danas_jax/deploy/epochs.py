@@ -43,6 +43,7 @@ def fit(
     first_view: int = 0,
     teacher: Teacher | None = None,
     start_metric: float = -1.0,
+    rates: dict | None = None,
 ) -> tuple[dict, list[dict]]:
     """(params of the best epoch on the host, one record per epoch) of a training from `start` on raw examples.
 
@@ -50,7 +51,8 @@ def fit(
     accuracy to record and the figure that chooses the epoch, the higher the better. Views and order are those of the
     numbers from `first_view` on. A `teacher`'s answers take the share `settings.distillation` of the targets, those of
     `training.soft_labels`, where it has them, `settings.teacher_weight`; the rest is the labels.
-    `start_metric`: the figure of `start`, which is kept unless an epoch is better; as it is, every epoch is.
+    `start_metric`: the figure of `start`, which is kept unless an epoch is better; as it is, every epoch is. `rates`:
+    of the values of `start`, relative to the learning rate.
     Resumes from `checkpoints`. `log` gets {"epoch", "epochs", "loss", "validation_accuracy" when measured,
     "images_per_s", "left_s"}.
     Raises Diverged at the end of an epoch in which the loss, the gradient or the weights were no longer numbers; its
@@ -62,7 +64,7 @@ def fit(
     step_program = _step_program(logits_of, source, settings, optimiser, training.labels, classes, teacher)
     knowledge = jax.device_put(jax.device_get(teacher.variables)) if teacher else {}  # on this training's device
     state: dict[str, Any] = {
-        **initial_weights(optimiser, start, averaged=True),
+        **initial_weights(optimiser, start, averaged=True, rates=rates),
         "best": start,
         "best_metric": np.asarray(start_metric),
         "epoch": np.asarray(0),
@@ -84,7 +86,7 @@ def fit(
     health = healthy()
     for epoch in range(int(state["epoch"]), settings.epochs):
         started = time.monotonic()
-        weights = {name: state[name] for name in ("params", "average", "optimiser")}
+        weights = {name: state[name] for name in ("params", "average", "optimiser", "rates") if name in state}
         losses = []
         for i in range(steps_per_epoch):
             go_on()

@@ -16,6 +16,7 @@ import numpy as np
 from danas_jax import run
 from danas_jax.baselines import baseline_layers
 from danas_jax.config import Config, Limits
+from danas_jax.console import say
 from danas_jax.data.dataset import Split
 from danas_jax.data.rows import as_rows
 from danas_jax.deploy import operating_point
@@ -28,13 +29,14 @@ from danas_jax.hardware import lut
 from danas_jax.hardware.cost import cost, latency_shares
 from danas_jax.hardware.flash import flash_bytes
 from danas_jax.hardware.input_pipeline import on_board
-from danas_jax.layers import LayerSpec
+from danas_jax.layers import LayerSpec, with_input_channels
 from danas_jax.metrics import paired_bootstrap
 from danas_jax.search import archive
 from danas_jax.search.archive import Candidate
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.elastic import subnet_params
 from danas_jax.supernet.network import init_variables
+from danas_jax.transfer.start import Start
 from danas_jax.views.base import NetworkInput
 
 
@@ -91,19 +93,26 @@ def retrain_one(
     validation: Split,
     teacher: Teacher | None,
     log: Callable[[dict], None],
+    begin: Start | None = None,
 ) -> None:
-    """Retrain into <folder>/{checkpoints, weights.npz, history.json}; nothing to do where history.json exists."""
+    """Retrain into <folder>/{checkpoints, weights.npz, history.json}; nothing to do where history.json exists.
+
+    A candidate's weights are first those of `begin`, where there is one, else with `retrain.inherit` the supernet's.
+    """
     if (folder / "history.json").exists():
         return
     seed = _seed(config.seed, finalist.name)
-    if finalist.kind == "candidate" and config.retrain.inherit:
+    rates = None
+    if finalist.kind == "candidate" and begin:
+        start, rates = _begun(folder, finalist, begin, seed)
+    elif finalist.kind == "candidate" and config.retrain.inherit:
         start = jax.tree.map(np.asarray, subnet_params(finalist.layers, finalist.source, supernet))
     else:
         start, _ = init_variables(finalist.layers, seed)
     checkpoints = Checkpoints(folder / "checkpoints")
     done = retrain(
         finalist.layers, finalist.source, start, config.retrain, training, validation, seed, checkpoints, log,
-        config.search.metric, teacher,
+        config.search.metric, teacher, rates,
     )  # fmt: skip
     checkpoints.close()
     run.write_arrays(folder / "weights.npz", {"params": done.params, "stats": done.stats})
@@ -115,6 +124,22 @@ def retrain_one(
             "image_views": image_views(config.retrain, len(training)),
         },
     )
+
+
+def _begun(folder: Path, finalist: Finalist, begin: Start, seed: int) -> tuple[dict, dict | None]:
+    """The params of a finalist out of `begin`, and their learning rates relative to the schedule's.
+
+    It begins as a network of all input channels, as a supernet is one; the stem then becomes its own.
+    """
+    layers = with_input_channels(finalist.layers, finalist.source.view.channels)
+    found = begin.begun(layers, init_variables(layers, seed)[0], folder)
+    say(f"{finalist.name}: {begin.summary(found)}")
+    params = jax.tree.map(np.asarray, subnet_params(finalist.layers, finalist.source, found.params))
+    rates = found.rates(begin.rate)
+    if rates:
+        stem = rates[layers[0].name]
+        stem["kernel"] = stem["kernel"].min(axis=2, keepdims=True).repeat(finalist.source.shape[2], axis=2)
+    return params, rates
 
 
 def export_one(

@@ -46,10 +46,12 @@ def retrain(
     log: Callable[[dict], None] = lambda record: None,
     metric: Metric = "accuracy",
     teacher: Teacher | None = None,
+    rates: dict | None = None,
 ) -> Retrained:
     """Train `layers`, which read `source`, from the params `start` on `training`; resumes from `checkpoints`.
 
-    Of the validated epochs the one with the best `metric` is kept. `teacher`, `log` and Diverged as in epochs.py.
+    Of the validated epochs the one with the best `metric` is kept. `teacher`, `rates`, `log` and Diverged as in
+    epochs.py.
     """
     network = Network(layers)
     validate = _validator(layers, source, settings, training, validation, seed, metric)
@@ -70,7 +72,7 @@ def retrain(
     with enough_for(f"retrain.batch_size = {settings.batch_size}", "give a smaller --retrain.batch-size"):
         best, history = fit(
             logits_of, judge, start, source, settings, training, layers[-1].out_shape[2], seed,
-            checkpoints, log, blame, teacher=teacher,
+            checkpoints, log, blame, teacher=teacher, rates=rates,
         )  # fmt: skip
     stats, accuracy, _ = validate(best)
     return Retrained(best, jax.device_get(stats), accuracy, history)

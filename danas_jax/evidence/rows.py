@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from danas_jax.baselines import baseline_layers, references
-from danas_jax.config import Baseline, Config, Limits, native_resolution_px
+from danas_jax.config import Baseline, Config, InitSettings, Limits, native_resolution_px
 from danas_jax.errors import UserError
 from danas_jax.evidence import JOINT, NO_SUPERNET, RANDOM, REFERENCES
 from danas_jax.hardware import cost, lut
@@ -178,7 +178,8 @@ class Planner:
             rerank_int8=False,
         )
         retrain = replace(config.retrain, inherit=False, distillation=0.0)
-        return Row(NO_SUPERNET, replace(config, search=search, retrain=retrain, baselines=()))
+        train = replace(config.train, **asdict(InitSettings()))
+        return Row(NO_SUPERNET, replace(config, search=search, train=train, retrain=retrain, baselines=()))
 
     def _macs(self, space: SearchSpace, budgets: tuple[Limits, ...]) -> float:
         lower, upper, _ = cost.prune(space, budgets, self.num_classes, self.tables)

@@ -14,6 +14,7 @@ from danas_jax.deploy.finalists import Finalist
 from danas_jax.deploy.teacher import largest_subnet
 from danas_jax.phases.state import Run
 from danas_jax.supernet.in_flight import on_devices
+from danas_jax.transfer.start import Start
 
 
 def retrain_phase(state: Run) -> dict:
@@ -25,7 +26,9 @@ def retrain_phase(state: Run) -> dict:
     training = state.taught(training, state.config.retrain, **parts)
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(_finalists(state))
-    config, teacher = state.config, None
+    config, begin, teacher = state.config, None, None
+    if config.retrain.init_from:
+        begin = Start.of(config.retrain, "retrain", state.data.class_names)
     if config.retrain.distillation:
         upper = np.array(run.phase_payload(state.folder, "train")["trained_bounds"][1])
         teacher = largest_subnet(
@@ -34,7 +37,7 @@ def retrain_phase(state: Run) -> dict:
 
     def work(finalist: Finalist, log: Callable[[dict], None]) -> None:
         folder = state.folder / "retrain" / finalist.name
-        deploy_finalists.retrain_one(folder, finalist, config, params, training, validation, teacher, log)
+        deploy_finalists.retrain_one(folder, finalist, config, params, training, validation, teacher, log, begin)
 
     _each(state, "retrain", unique, work)
     return {}

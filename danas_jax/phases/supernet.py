@@ -15,6 +15,7 @@ from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
 from danas_jax.trained import Trained
+from danas_jax.transfer.start import beginning
 
 
 def train_phase(state: Run) -> dict:
@@ -22,10 +23,10 @@ def train_phase(state: Run) -> dict:
     config = state.config
     if not config.search.finalists_per_budget:
         say("supernet: none, no finalists are wanted")
-        return reuse.payload_of(state.bounds, 0)
+        return reuse.payload_of(state.bounds, 0, state.data.class_names)
     if config.search.accuracy_from == "training":
         say("supernet: none, the search trains each system for itself")
-        return reuse.payload_of(state.bounds, 0)
+        return reuse.payload_of(state.bounds, 0, state.data.class_names)
     if config.supernet_from:
         say(f"supernet: taken from {config.supernet_from}")
         return reuse.adopt(config, state.folder)
@@ -43,14 +44,15 @@ def train_phase(state: Run) -> dict:
             if event["step"] == event["steps"]:
                 progress.note(f"train supernet: {event['programs']} gradient programs compiled or loaded")
 
+        begin = beginning(config.train, state.data.class_names, state.folder / "supernet", progress.note)
         params = train(
             config.space, config.train.scaled, state.bounds, split, state.num_classes, config.seed, checkpoints, log,
-            config.data.resident,
+            config.data.resident, begin,
         )  # fmt: skip
     checkpoints.close()
     run.write_arrays(state.folder / reuse.WEIGHTS, params)
     plan = Plan(config.space, config.train.scaled, state.bounds, len(split), config.seed)
-    return reuse.payload_of(state.bounds, plan.image_views())
+    return reuse.payload_of(state.bounds, plan.image_views(), state.data.class_names)
 
 
 def search_phase(state: Run) -> dict:

@@ -76,10 +76,15 @@ def unpack(packed: dict, like: dict) -> dict:
     return jax.tree_util.tree_map_with_path(taken, like)
 
 
-def initial_weights(optimiser: optax.GradientTransformation, params: dict, averaged: bool) -> dict[str, Any]:
-    """What a training holds: {"params", "optimiser": its state over packed params, and where wanted "average"}."""
+def initial_weights(
+    optimiser: optax.GradientTransformation, params: dict, averaged: bool, rates: dict | None = None
+) -> dict[str, Any]:
+    """What a training holds: {"params", "optimiser": its state over packed params, and where wanted "average"}.
+
+    `rates`, of the params' shapes, multiply the learning rate of each value; they are kept packed, as "rates".
+    """
     weights = {"params": params, "optimiser": optimiser.init(pack(params))}
-    return weights | ({"average": params} if averaged else {})
+    return weights | ({"average": params} if averaged else {}) | ({"rates": pack(rates)} if rates else {})
 
 
 def updated_weights(
@@ -94,10 +99,12 @@ def updated_weights(
     """(health, weights) after a step over the mean of its passes' gradients; traced. Unchanged where one failed."""
     flat = [pack(one) for one in grads]
     mean = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]) / len(leaves), *flat)
-    trees = [name for name in weights if name != "optimiser"]
+    trees = [name for name in weights if name not in ("optimiser", "rates")]
     old = weights | {name: pack(weights[name]) for name in trees}
     updates, state = optimiser.update(mean, old["optimiser"], old["params"])
-    new = {"params": optax.apply_updates(old["params"], updates), "optimiser": state}
+    if "rates" in weights:
+        updates = jax.tree.map(jnp.multiply, updates, weights["rates"])
+    new = {**old, "params": optax.apply_updates(old["params"], updates), "optimiser": state}
     if "average" in weights:
         new["average"] = moving_average(old["average"], new["params"], ema_decay, jnp.asarray(step, jnp.float32))
     health, new = guarded(health, step, losses, flat, old, new)

@@ -24,6 +24,7 @@ from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed, Resident
 from danas_jax.data.soft_labels import seen
 from danas_jax.devices import Devices, batch_devices
+from danas_jax.layers import LayerSpec
 from danas_jax.memory import enough_for
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet import adaptive, elastic, ops
@@ -33,6 +34,9 @@ from danas_jax.supernet.guard import Diverged, Health, failure, healthy
 from danas_jax.supernet.network import Network, init_variables, normalise_pixels
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
 from danas_jax.supernet.plan import Plan, shape_envelope
+
+# (layers, their fresh params) -> params to begin with, and the learning rate of each value relative to the schedule's
+Begin = Callable[[tuple[LayerSpec, ...], dict], tuple[dict, dict | None]]
 
 _LOG_EVERY_S, _RECENT_LOGS = 2.0, 30
 _SMALLER = (
@@ -84,27 +88,36 @@ def train(
     checkpoints: Checkpoints,
     log: Callable[[dict], None] = lambda record: None,
     resident: Resident = "auto",
+    start: Begin | None = None,
 ) -> dict:
     """Train (or resume) the supernet on `split`; returns its params (with `ema_decay` their average) on the host.
 
     `log` gets {"step", "steps", "epoch", "loss", "accuracy", "images_per_s", "left_s", "programs"} about every two
-    seconds; `programs` are the gradient programs used, and so compiled (or loaded), so far.
+    seconds; `programs` are the gradient programs used, and so compiled (or loaded), so far. `start` gives the weights
+    of a training that does not resume, for `settings.init_from`: the first host's, the others wait for it.
     Raises Diverged, at the latest then, when a loss, a gradient or the weights are no longer numbers; UserError where
     the device's memory does not suffice for a batch.
     """
     with enough_for(f"train.batch_size = {settings.batch_size}", _SMALLER):
-        return _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, resident)
+        return _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, resident, start)
 
 
-def _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, resident) -> dict:
+def _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, resident, start) -> dict:
     plan = Plan(space, settings, bounds, len(split), seed, split.labels)
     devices = batch_devices(settings.batch_size)
     largest = shape_envelope(space, bounds[1], plan.largest_shape(bounds[1]))
-    params, _ = init_variables(elastic.envelope_layers(space, largest, num_classes), seed)
+    layers = elastic.envelope_layers(space, largest, num_classes)
+    params, _ = init_variables(layers, seed)
     optimiser = make_optimiser(settings, plan.steps)
-    weights = initial_weights(optimiser, params, averaged=settings.ema_decay > 0)
+    averaged = settings.ema_decay > 0
+    rates = jax.tree.map(np.ones_like, params) if settings.init_from and settings.init_rate < 1 else None
+    weights = initial_weights(optimiser, params, averaged, rates)
     state = {**weights, "step": np.asarray(0)}
-    state = devices.from_first(checkpoints.restore(state) or state)
+    restored = checkpoints.restore(state)
+    if start and not restored:
+        params, rates = start(layers, params)
+        state |= initial_weights(optimiser, params, averaged, rates)
+    state = devices.from_first(restored or state)
     weights = devices.replicate({name: state[name] for name in weights})
     labels = devices.replicate(split.labels)
     feed = Feed(split.raw, plan.rows, plan.steps, resident, devices)
