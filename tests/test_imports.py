@@ -32,6 +32,7 @@ ORDER = (
         "records",
         "tensorboard",
         "metrics",
+        "resampling",
     ),
     *(
         "cluster",
@@ -76,6 +77,7 @@ NO_JAX = {
         "records",
         "tensorboard",
         "metrics",
+        "resampling",
         "cluster",
     ),
     *(
