@@ -83,7 +83,8 @@ def with_interval(log: Callable[[dict], None], images: int, seed: int) -> Callab
 
     def told(record: dict) -> None:
         accuracy = record.get("validation_accuracy")
-        log(record if accuracy is None else {**record, "validation_interval": share_interval(accuracy, images, seed)})
+        interval = {} if accuracy is None else {"validation_interval": list(share_interval(accuracy, images, seed))}
+        log({**record, **interval})
 
     return told
 

@@ -40,7 +40,7 @@ def _examples(files: RunFiles) -> list[Block]:
     """How many examples each split has, and what was said of few."""
     if not files.splits:
         return []
-    counts = ", ".join(f"{name} {found['images']:,}" for name, found in files.splits["splits"].items())
+    counts = "; ".join(f"{name} {found['images']:,}" for name, found in files.splits["splits"].items())
     limit = files.splits["limit_per_class"]
     text = f"Examples: {counts}." + (f" data.limit_per_class {limit}: of train and search together." if limit else "")
     warnings = files.splits["warnings"]
