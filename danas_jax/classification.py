@@ -75,7 +75,7 @@ def margins(scores: np.ndarray, positive: int) -> np.ndarray:
     return scores[:, positive] - highest[:, 0] - np.log(np.exp(others - highest).sum(axis=1))
 
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+METRICS: dict[Metric, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
     "f1": f1,

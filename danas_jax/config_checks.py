@@ -38,6 +38,7 @@ def validate(config: Config) -> None:
     need(lambda v: v >= 0, "give 0 or more", "search.finalists_per_budget")
     need(lambda v: v >= 2, "give 2 or more", "search.gradient_batch")
     need(lambda v: v >= 0, "give 0 or more", "data.train_images", "data.detail_px", "data.limit_per_class")
+    need(lambda v: v != 1, "give 2 or more (one to train on, one to rank by), or 0 for all", "data.limit_per_class")
     need(lambda v: v >= 0, "give 0 or more", "train.checkpoint_every_s", *both("weight_decay", "mixup", "cutmix"))
     need(lambda v: v >= 0, "give 0 or more", *both("teacher_views"))
     need(lambda v: v > 0, "give a positive number", *both("teacher_temperature"))

@@ -69,7 +69,10 @@ class Progress:
                 parts.append(f"{key} {event[key]}" + (f"/{total}" if total else ""))
         for key in ("loss", "accuracy", "validation_accuracy"):
             if key in event:
-                parts.append(f"{key.replace('_', ' ')} {event[key]:.3f}")
+                name = "batch accuracy" if key == "accuracy" else key.replace("_", " ")
+                parts.append(f"{name} {event[key]:.3f}")
+        if "validation_interval" in event:
+            parts[-1] += " [{:.3f}, {:.3f}]".format(*event["validation_interval"])
         if "images_per_s" in event:
             parts.append(f"{event['images_per_s']:.0f} images/s")
         self._update(", ".join(parts), event.get("left_s"))

@@ -24,15 +24,32 @@ def wilson_interval(correct: int, images: int, z: float = 1.959964) -> tuple[flo
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
+def share_interval(share: float, images: float, seed: int, resamples: int = 10_000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of an accuracy `share` (0 to 1) on `images` images; ValueError without any.
+
+    The number of right answers in a resample of N is Binomial(N, share): no single answer is needed. Where all
+    are right, or all wrong, every resample is the same and tells nothing of the error: the interval is Wilson's there.
+    """
+    count = max(1, round(images))
+    if images <= 0:
+        raise ValueError("share_interval: no images")
+    if share in (0, 1):
+        return wilson_interval(round(share * count), count)
+    return percentiles(np.random.default_rng(seed).binomial(count, share, resamples) / count)
+
+
 def bootstrap_interval(correct: np.ndarray, seed: int, resamples: int = 10_000) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean of `correct`, bool or shares [N]; ValueError when empty."""
     correct = np.asarray(correct)
     if correct.size == 0:
         raise ValueError("bootstrap_interval: no images")
-    if correct.dtype != bool:
+    if correct.dtype != bool and correct.mean() not in (0, 1):
         return _mean_interval(correct, seed, resamples)
-    # The number of correct images in a resample of N is Binomial(N, share): no [resamples, N] index is needed.
-    draws = np.random.default_rng(seed).binomial(correct.size, correct.mean(), resamples) / correct.size
+    return share_interval(float(correct.mean()), correct.size, seed, resamples)
+
+
+def percentiles(draws: np.ndarray) -> tuple[float, float]:
+    """What 95 % of `draws` [R] lie between."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
 
@@ -41,8 +58,7 @@ def _mean_interval(values: np.ndarray, seed: int, resamples: int) -> tuple[float
     """Of values [N], of which few differ: how often each comes in a resample is multinomial."""
     distinct, counts = np.unique(values, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(values.size, counts / values.size, resamples) @ distinct
-    low, high = np.quantile(draws / values.size, [0.025, 0.975])
-    return float(low), float(high)
+    return percentiles(draws / values.size)
 
 
 def paired_bootstrap(
@@ -64,8 +80,7 @@ def paired_bootstrap(
     only_a, only_b = np.sum(a & ~b), np.sum(b & ~a)
     shares = np.array([only_a, only_b, a.size - only_a - only_b]) / a.size
     counts = np.random.default_rng(seed).multinomial(a.size, shares, size=resamples)
-    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / a.size, [0.025, 0.975])
-    return float((only_a - only_b) / a.size), float(low), float(high)
+    return float((only_a - only_b) / a.size), *percentiles((counts[:, 0] - counts[:, 1]) / a.size)
 
 
 def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:

@@ -11,7 +11,9 @@ from pathlib import Path
 from danas_jax import reuse, run, runtime, tensorboard
 from danas_jax.config import Config, native_frame
 from danas_jax.console import say
+from danas_jax.data import recorded
 from danas_jax.data.dataset import Split, open_data
+from danas_jax.data.few import few_examples
 from danas_jax.deploy import operating_point
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, lut, run_tables
@@ -49,7 +51,11 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path, hosts: Ho
     for table in tables.values():
         say(f"latency on {table.board}: by {table.source} ({table.runtime}, {len(table.rows)} rows)")
     data = open_data(config.data, native_frame(config), config.seed)
-    for warning in data.warnings:
+    recorded.refuse_others(folder, data, f"data.path = {config.data.path!r}")
+    if config.supernet_from:
+        where = f"supernet_from = {config.supernet_from}"
+        recorded.refuse_others(Path(config.supernet_from), data, where, ("train", "search"))
+    for warning in (*data.warnings, *few_examples(data, config)):
         say(f"warning: {warning}")
     operating_point.check(config.export, data.class_names)
     bounds = _bounds(config, folder, len(data.class_names), tables)
@@ -73,6 +79,7 @@ def _each_phase(state: Run, phases: tuple[str, ...]) -> None:
             missing = [p for p in list(steps)[: list(steps).index(phase)] if not run.phase_done(folder, p)]
             if missing:
                 raise UserError(f"{phase} needs {missing[0]} first: danas {missing[0]} (or danas run) on {folder}")
+            recorded.record(folder, state.data, config.data.limit_per_class, few_examples(state.data, config))
             started = time.monotonic()
             payload = steps[phase](state)
             run.mark_done(folder, phase, {**payload, "time_s": round(time.monotonic() - started, 1)})

@@ -20,7 +20,7 @@ Figure = Callable[[np.ndarray, np.ndarray], float]  # (labels, logits [N, classe
 class Task:
     """The functions that differ; labels as above, logits [N, classes] real numbers."""
 
-    metrics: Mapping[str, Figure]
+    metrics: Mapping[Metric, Figure]
     right: Callable[[np.ndarray, np.ndarray], np.ndarray]  # (labels, logits) -> share of right decisions [N]
     class_counts: Callable[[np.ndarray, int], np.ndarray]  # (labels, classes) -> examples of each class [classes]
     confusions: Callable[[np.ndarray, np.ndarray], np.ndarray]  # -> [classes, classes], or each class's [classes, 2, 2]

@@ -15,6 +15,7 @@ import numpy as np
 from danas_jax import reuse, run
 from danas_jax.config import Config, Limits, native_frame
 from danas_jax.config_io import read_config
+from danas_jax.data import recorded
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import Split, open_data
 from danas_jax.deploy.alone import trained_evaluator
@@ -170,6 +171,7 @@ def open_trained(folder: str | Path) -> Trained:
     boards.remember(config.boards)
     tables = run_tables.load(config.latency_tables, config.budgets)
     data = open_data(config.data, native_frame(config), config.seed)
+    recorded.refuse_others(folder, data, f"{folder}: data.path = {config.data.path!r}")
     low, high = (np.array(bound) for bound in run.phase_payload(folder, "train")["trained_bounds"])
     splits = data.load("train", "search"), data.load("search", "search")
     with run.lock(folder):

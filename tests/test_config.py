@@ -212,6 +212,7 @@ def test_the_recipes_have_ranges(section, key, wrong, right):
         ("search", {"rerank": 0}, r"^search\.rerank = 0: give 1 or more"),
         ("search", {"mutation_rate": 1.5}, r"^search\.mutation_rate = 1\.5: give a share from 0 to 1"),
         ("data", {"limit_per_class": -1}, r"^data\.limit_per_class = -1: give 0 or more"),
+        ("data", {"limit_per_class": 1}, r"^data\.limit_per_class = 1: give 2 or more"),
         ("data", {"search_fraction": 1.0}, r"^data\.search_fraction = 1\.0: give a share between 0 and 1"),
         ("data", {"test_fraction": 0.5}, r"^data\.test_fraction = 0\.5: give a share below 0\.5"),
         (

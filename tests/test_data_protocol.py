@@ -1,9 +1,15 @@
 """Who may read what, and that the splits share nothing."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from danas_jax.config import DataSettings
+from danas_jax.config import Config, DataSettings
 from danas_jax.data.dataset import PROTOCOL, SPLITS, ProtocolError, open_data
+from danas_jax.phases import finalists, supernet
+from danas_jax.phases.state import Run
+from danas_jax.spaces import quickstart
 
 ALLOWED = {
     ("train", "train"),
@@ -62,3 +68,53 @@ def test_the_search_slice_follows_the_seed_and_the_fraction():
 
     assert slice_of(0, 0.2) == slice_of(0, 0.2) != slice_of(1, 0.2)
     assert len(slice_of(0, 0.3)) == 30
+
+
+class Judged(Exception):
+    """Raised by a spy that has heard what it wanted."""
+
+
+def test_no_phase_judges_by_what_was_trained_on(tmp_path, monkeypatch):
+    """What each phase hands to its training and to its judge, by the pictures' names; nothing is trained here."""
+    trained, judged, calibrated = {}, {}, {}
+
+    def train(space, settings, bounds, split, *rest):
+        trained["supernet"] = split.names
+        raise Judged
+
+    def search(config, folder, training, slice_, *rest):
+        calibrated["supernet"], judged["supernet"] = training.names, slice_.names
+        raise Judged
+
+    def retrain_one(folder, finalist, config, supernet, training, validation, *rest):
+        trained["retrained"], judged["retrained"] = training.names, validation.names
+        raise Judged
+
+    def export_one(folder, finalist, config, tables, training, validation, *rest):
+        trained["int8"] = calibrated["int8"] = training.names
+        judged["int8"] = validation.names
+        return {}
+
+    def test_once(folder, finalist, test):
+        judged["test"] = test.names
+        raise Judged
+
+    config = Config(
+        name="spied", space=quickstart(), data=DataSettings(train_images=40, validation_images=4, test_images=4)
+    )
+    state = Run(config, tmp_path, open_data(config.data, 32, 0), (np.zeros(1), np.zeros(1)), {}, lambda record: None)
+    monkeypatch.setattr(supernet, "train", train)
+    monkeypatch.setattr(supernet, "Trained", search)
+    monkeypatch.setattr(finalists, "_finalists", lambda state: [SimpleNamespace(name="one")])
+    for spy in (retrain_one, export_one, test_once):
+        monkeypatch.setattr(finalists.deploy_finalists, spy.__name__, spy)
+    for phase in (supernet.train_phase, supernet.search_phase, finalists.retrain_phase, finalists.export_phase):
+        with pytest.raises(Judged):
+            phase(state)
+    assert set(judged) == {"supernet", "retrained", "int8", "test"} and all(judged.values())
+    for name, used in trained.items():
+        assert used and not set(used) & set(judged[name])  # not by what these weights were trained on
+        assert not set(used) & set(judged["test"])
+    assert not set(calibrated["supernet"]) & set(judged["supernet"])
+    assert not set(calibrated["int8"]) & set(judged["int8"])
+    assert set(judged["supernet"]) < set(trained["retrained"])  # which is why the search slice judges no finalist

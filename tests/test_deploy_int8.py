@@ -94,8 +94,8 @@ def test_a_lower_percentile_clips_more(case):
 def test_of_equally_accurate_ones_the_nearest_to_float_is_taken(case):
     model = run(case)[0]
     attempts = [
-        Attempt(name, model, np.empty((0, 3)), *figures)
-        for name, *figures in (("a", 0.8, 0.1), ("b", 0.9, 0.3), ("c", 0.9, 0.2))
+        Attempt(name, model, np.empty((0, 3)), np.arange(10) < right, error)
+        for name, right, error in (("a", 8, 0.1), ("b", 9, 0.3), ("c", 9, 0.2))
     ]
     assert best(attempts).name == "c"
     assert best(attempts[:2]).name == "b"

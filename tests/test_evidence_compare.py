@@ -16,6 +16,7 @@ from danas_jax.errors import UserError
 from danas_jax.evidence import compare, rows, summary
 from danas_jax.evidence.compare_command import ROWS, figures
 from danas_jax.hardware import lut
+from danas_jax.metrics import bootstrap_interval
 from danas_jax.views.image import ImageView
 
 PLANNER = rows.Planner(TOY, images=64, num_classes=2, tables=lut.NO_TABLES)
@@ -155,6 +156,21 @@ def test_the_rows_together_by_hand():
     assert [(entry["row"], entry["search_minutes"], entry["int8_test"]) for entry in half] == [
         ("data-aware", 1.5, 0.25)
     ]
+
+
+def test_validation_has_an_interval_where_its_answers_are_kept():
+    def kept(name, right, images=4):
+        return {**network(name, [1, 0]), "validation_images": images, "validation_right": compare.packed(right)}
+
+    def cell(*networks):
+        rows = [row("data-aware", seed, [each]) for seed, each in enumerate(networks)]
+        return summary.summary(rows, TOY.budgets, seed=0)["cells"][0]
+
+    shares = np.mean([[1, 1, 0, 0], [1, 0, 0, 0]], axis=0)
+    both = cell(kept("a", [1, 1, 0, 0]), kept("b", [1, 0, 0, 0]))
+    assert both["int8_validation_interval"] == list(bootstrap_interval(shares, 0))
+    assert cell(kept("a", [1, 1, 0, 0]), network("b", [1, 0]))["int8_validation_interval"] is None  # an older row
+    assert cell(kept("a", [1, 1, 0, 0]), kept("b", [1, 0, 0], 3))["int8_validation_interval"] is None
 
 
 def test_the_best_fixed_one_is_the_joint_searchs_per_budget():

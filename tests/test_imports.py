@@ -34,6 +34,7 @@ ORDER = (
         "records",
         "tensorboard",
         "metrics",
+        "resampling",
     ),
     *(
         "cluster",
@@ -80,6 +81,7 @@ NO_JAX = {
         "records",
         "tensorboard",
         "metrics",
+        "resampling",
         "cluster",
     ),
     *(

@@ -22,9 +22,19 @@ def test_bootstrap_interval_matches_the_binomial():
     assert low == pytest.approx(0.8 - 1.96 * 0.01265, abs=0.003)
     assert high == pytest.approx(0.8 + 1.96 * 0.01265, abs=0.003)
     assert metrics.bootstrap_interval(correct, seed=0) == (low, high)
-    assert metrics.bootstrap_interval(np.ones(5, bool), seed=0) == (1.0, 1.0)
+    assert metrics.share_interval(0.8, 1000, seed=0) == (low, high)
     with pytest.raises(ValueError, match="no images"):
         metrics.bootstrap_interval(np.zeros(0, bool), seed=0)
+
+
+def test_a_perfect_score_on_few_images_is_not_sure():
+    """Every resample of it is perfect, too: the bootstrap would say that there is no error."""
+    for correct in (np.ones(5, bool), np.ones(5)):
+        assert metrics.bootstrap_interval(correct, seed=0) == metrics.wilson_interval(5, 5)
+    assert metrics.share_interval(0.0, 1, seed=0) == pytest.approx((0.0, 0.793), abs=1e-3)
+    assert metrics.share_interval(1.0, 2.4, seed=0) == metrics.wilson_interval(2, 2)
+    with pytest.raises(ValueError, match="no images"):
+        metrics.share_interval(0.5, 0, seed=0)
 
 
 def test_paired_bootstrap_keeps_the_pairing():

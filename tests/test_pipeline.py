@@ -21,13 +21,14 @@ from danas_jax.phases import supernet
 
 SUMMARY = {
     *("schema_version", "name", "seed", "search_metric", "classes", "finalists", "comparisons"),
-    *("supernet_image_views", "times_s"),
+    *("supernet_image_views", "times_s", "pairs"),
 }
 FINALIST = {
     *("id", "name", "kind", "genes", "data", "arch", "budget", "predicted", "measured", "accuracy", "files"),
     *("retrain_image_views", "on_board", "figures", "operating_point"),
 }
-ACCURACY = {"search", "float_validation", "int8_validation", "int8_test", "int8_test_interval"}
+MEASURED = ("search", "float_validation", "int8_validation", "int8_test")
+ACCURACY = {*MEASURED, *(f"{kind}_interval" for kind in MEASURED)}
 TABLE = "op,input,output,kernel,stride,padding,ms\nOVERHEAD,,,,,,7000\nCONV_2D,8x8x4,8x8x8,1,1,same,1\n"
 PHASES = ("train", "search", "retrain", "export")
 
@@ -83,8 +84,9 @@ def check_summary(folder: Path) -> dict:
         assert set(finalist["measured"]) == {"arena_bytes", "file_bytes"}
         assert set(finalist["files"]) == {"tflite", "header", "manifest"}
         assert all((folder / path).is_file() for path in finalist["files"].values())
-        low, high = finalist["accuracy"]["int8_test_interval"]
-        assert 0 <= low <= finalist["accuracy"]["int8_test"] <= high <= 1
+        for kind in MEASURED[finalist["kind"] == "baseline" :]:  # no search measured a baseline
+            low, high = finalist["accuracy"][f"{kind}_interval"]
+            assert 0 <= low <= finalist["accuracy"][kind] <= high <= 1
         check_file(folder, finalist)
     return summary
 
@@ -197,10 +199,16 @@ def test_a_baseline_is_compared_with_every_candidate(watched):
     assert (fixed["id"], fixed["genes"], fixed["budget"], fixed["accuracy"]["search"]) == ("fixed", None, None, None)
     candidates = {f["id"] for f in summary["finalists"][:-1]}
     assert {(c["finalist"], c["baseline"]) for c in summary["comparisons"]} == {(c, "fixed") for c in candidates}
+    by_id = {f["id"]: f["accuracy"] for f in summary["finalists"]}
     for c in summary["comparisons"]:
-        by_id = {f["id"]: f["accuracy"]["int8_test"] for f in summary["finalists"]}
-        assert c["difference"] == pytest.approx(by_id[c["finalist"]] - by_id["fixed"])
+        gain = by_id[c["finalist"]]["int8_test"] - by_id["fixed"]["int8_test"]
+        assert c["difference"] == pytest.approx(gain)
         assert c["interval"][0] <= c["difference"] <= c["interval"][1]
+    assert {name for pair in summary["pairs"] for name in (pair["smaller"], pair["larger"])} == candidates
+    for pair in summary["pairs"]:
+        for split in ("validation", "test"):
+            gain = by_id[pair["larger"]][f"int8_{split}"] - by_id[pair["smaller"]][f"int8_{split}"]
+            assert pair[split]["difference"] == pytest.approx(gain)
     assert len({f["retrain_image_views"] for f in summary["finalists"]}) == 1  # the same recipe for all
     by_table = [f for f in summary["finalists"] if f["budget"] and f["budget"]["board"]]
     assert len(by_table) == 2

@@ -218,7 +218,7 @@ def test_what_was_searched_for_has_its_name(finished, capsys):
     run.write_json(finished / "summary.json", {**SUMMARY, "search_metric": "f1"})
     run.write_json(finished / "search/pareto.json", {**PARETO, "metric": "f1"})
     page = html.write_report(finished).read_text()
-    assert '<th scope="col" class=number>search F1</th>' in page
+    assert '<th scope="col" class=number>search F1 [95 %]</th>' in page
     assert "Search F1 over tensor arena" in page and "Exact supernet F1 on the" in page
     table.print_table({**SUMMARY, "search_metric": "f1"}, Console(width=200))
     assert "search F1" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Retraining: resumes bit for bit, keeps the best validated epoch, and the fixed networks are the published ones."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,11 @@ from danas_jax.deploy import epochs, finalists
 from danas_jax.deploy import retrain as module
 from danas_jax.deploy.retrain import image_views, retrain
 from danas_jax.layers import total_macs, total_params
+from danas_jax.metrics import share_interval
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.guard import Diverged
 from danas_jax.supernet.network import init_variables
+from danas_jax.tensorboard import scalars
 from danas_jax.views._pictures import training_views
 from danas_jax.views.image import ImageData, ImageView
 
@@ -252,3 +255,16 @@ def test_a_view_without_crop_and_jitter_is_the_picture_or_its_mirror():
     mirrored = found[:, 0, 0, 0] > found[:, 0, -1, 0]
     assert 0 < mirrored.sum() < 16
     assert np.abs(np.where(mirrored[:, None], found[:, 0, ::-1, 0], found[:, 0, :, 0]) - ramp[0, :, 0]).max() < 40
+
+
+def test_an_epochs_accuracy_is_logged_with_its_interval():
+    """As lists, which event files read alike before and after metrics.jsonl."""
+    seen = []
+    log = module.with_interval(seen.append, images=20, seed=3)
+    log({"epoch": 1, "validation_accuracy": 0.5})
+    log({"epoch": 2})
+    assert seen[1] == {"epoch": 2}
+    low, high = seen[0]["validation_interval"]
+    assert (low, high) == share_interval(0.5, 20, 3)
+    assert scalars(seen[0]) == scalars(json.loads(json.dumps(seen[0])))
+    assert scalars(seen[0])["validation_interval/0"] == low

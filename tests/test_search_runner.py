@@ -239,6 +239,27 @@ def test_pareto_json_round_trip(saved_and_result, tmp_path):
     assert archives.winning_data(again) == archives.winning_data(result)
 
 
+def test_every_measured_accuracy_has_an_interval(saved_and_result):
+    """As wide as the images of its tier make it; a pareto.json of before has none and is read alike."""
+    result = saved_and_result[1]
+    for budget in result.budgets:
+        for c in (*budget.front, *budget.reranked):
+            measured = {tier: getattr(c, f"accuracy_{tier}") for tier in ("half", "full", "int8")}
+            assert set(c.intervals) == {tier for tier, value in measured.items() if value is not None}
+            for tier, (low, high) in c.intervals.items():
+                assert 0 <= low <= measured[tier] <= high <= 1
+        both = [c for c in budget.reranked if 0.3 < c.accuracy_half < 0.7 and 0.3 < c.accuracy_full < 0.7]
+        widths = [np.ptp([c.intervals["half"], c.intervals["full"]], axis=1) for c in both or ()]
+        assert all(half > full for half, full in widths)
+    data = json.loads(json.dumps(archives.to_json(result)))
+    for budget in data["budgets"]:
+        for c in (*budget["front"], *budget["reranked"]):
+            del c["intervals"]
+    older = archives.from_json(data, SPACE)
+    assert [c.id for c in older.budgets[0].reranked] == [c.id for c in result.budgets[0].reranked]
+    assert older.budgets[0].reranked[0].intervals == {}
+
+
 def damage(data, path, value):
     *parents, last = path
     for key in parents:
@@ -260,6 +281,9 @@ def damage(data, path, value):
         (["budgets", 0, "reranked", 0, "accuracy", "half"], 1.5, r"accuracy\.half = 1\.5"),
         (["budgets", 0, "reranked", 0, "accuracy", "int8"], KeyError, r"accuracy: must be .* half, full, int8"),
         (["budgets", 0, "reranked", 0, "costs"], KeyError, r"reranked\[0\]"),
+        (["budgets", 0, "reranked", 0, "intervals"], [], r"intervals: must be an object"),
+        (["budgets", 0, "reranked", 0, "intervals", "half"], [0.1, "x"], r"intervals\.half: must be two numbers"),
+        (["budgets", 0, "reranked", 0, "intervals", "best"], [0.1, 0.2], r"intervals\.best: must be two numbers"),
         (["budgets", 0, "finalists", 0], "nobody", "finalists"),
         (["budgets", 0, "budget", "sram"], 3, "budget"),
         (["budgets"], {}, "budgets"),

@@ -139,6 +139,8 @@ def test_the_search_tells_the_best_of_each_budget(moments):
     assert [row["best"] for row in before] == [None, None]
     assert [row["tier"] for row in during] == ["half", "half"]
     assert [row["best"] for row in during] == run.read_metrics(moments["search"][1])[-1]["best_accuracy"]
+    for row in (*during, *after):
+        assert 0 <= row["interval"][0] <= row["best"] <= row["interval"][1] <= 1
     pareto = run.read_json(moments["end"][1] / "search/pareto.json")["budgets"]
     for row, budget in zip(after, pareto, strict=True):
         assert row["best"] == max(c["accuracy"]["int8"] for c in budget["reranked"])
@@ -173,7 +175,7 @@ def test_a_finished_run(moments):
     code, text = shown(folder)
     assert code == 0
     assert "toy: finished\n" in text
-    assert "best accuracy per budget, on the search slice, int8:" in text
+    assert "best accuracy [95 %] per budget, on the search slice, int8:" in text
     assert "go on" not in text
     assert json.loads(shown(folder, "--json")[1]) == found
 

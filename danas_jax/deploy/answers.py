@@ -12,7 +12,7 @@ import numpy as np
 from danas_jax import run
 from danas_jax.classification import f1_scores, precisions, recalls
 from danas_jax.data.dataset import Split
-from danas_jax.metrics import bootstrap_interval
+from danas_jax.resampling import figure_interval
 from danas_jax.task import task_of
 
 KINDS = ("float_validation", "int8_validation", "int8_test")  # what is kept of every exported network
@@ -96,14 +96,13 @@ def figures(answers: Answers, classes: tuple[str, ...], seed: int) -> dict:
 
 
 def _overall(answers: Answers, seed: int) -> dict:
-    """The figures that are one number each."""
+    """The figures that are one number each, and the 95 % interval of each, None where it is not defined."""
+    metrics = task_of(answers.labels).metrics
+    intervals = {name: figure_interval(name, answers.labels, answers.logits, seed) for name in metrics}
     return {
         "images": len(answers.labels),
-        **{
-            name: _number(metric(answers.labels, answers.logits))
-            for name, metric in task_of(answers.labels).metrics.items()
-        },
-        "accuracy_interval": list(bootstrap_interval(answers.right, seed)),
+        **{name: _number(metric(answers.labels, answers.logits)) for name, metric in metrics.items()},
+        **{f"{name}_interval": found and list(found) for name, found in intervals.items()},
     }
 
 

@@ -121,6 +121,7 @@ def retrain_one(
         {
             "epochs": done.history,
             "validation_accuracy": done.validation_accuracy,
+            "validation_interval": done.validation_interval,
             "image_views": image_views(config.retrain, len(training)),
         },
     )
@@ -178,13 +179,11 @@ def _check_flash(finalist: Finalist, file_bytes: int) -> None:
         )
 
 
-def test_once(run_dir: Path, finalist: Finalist, test: Split) -> Answers:
-    """The exported file's answers to the test images, real-valued; read once and remembered."""
+def test_once(run_dir: Path, finalist: Finalist, test: Split) -> None:
+    """Keep the exported file's answers to the test images; read once."""
     saved = answers_path(run_dir / "export" / finalist.name, "int8_test")
     if not saved.exists():
         write_answers(saved, test_answers(run_dir / "export" / finalist.name, finalist.source, test))
-    output = run.read_json(saved.parents[1] / FILES["manifest"])["output"]
-    return real_valued(read_answers(saved), output)
 
 
 def summary_entry(
@@ -213,8 +212,11 @@ def summary_entry(
         "measured": exported["measured"],
         "accuracy": {
             "search": None if finalist.candidate is None else finalist.candidate.accuracy_full,
+            "search_interval": None if finalist.candidate is None else finalist.candidate.intervals.get("full"),
             "float_validation": history["validation_accuracy"],
+            "float_validation_interval": history.get("validation_interval"),  # None where an older danas retrained
             "int8_validation": exported["int8_validation"],
+            "int8_validation_interval": measured["figures"]["int8_validation"]["accuracy_interval"],
             "int8_test": test["accuracy"],
             "int8_test_interval": test["accuracy_interval"],
         },
@@ -227,29 +229,31 @@ def summary_entry(
 def figures_of(folder: Path, seed: int) -> dict:
     """{"figures": by kind of answer, "operating_point": its rates on validation and test, or None} of an export."""
     manifest = run.read_json(folder / FILES["manifest"])
-    classes, output, point = tuple(manifest["classes"]), manifest["output"], manifest["operating_point"]
-    kept = {kind: read_answers(answers_path(folder, kind)) for kind in KINDS}
+    classes, point = tuple(manifest["classes"]), manifest["operating_point"]
     if point:
-        point = {
-            **point,
-            "test": operating_point.rates(kept["int8_test"].logits, kept["int8_test"].labels, classes, point),
-        }
-    for kind, answers in kept.items():
-        if kind.startswith("int8"):
-            kept[kind] = real_valued(answers, output)
+        test = read_answers(answers_path(folder, "int8_test"))
+        point = {**point, "test": operating_point.rates(test.logits, test.labels, classes, point)}
     return {
-        "figures": {kind: figures(answers, classes, seed) for kind, answers in kept.items()},
+        "figures": {kind: figures(answers, classes, seed) for kind, answers in kept_answers(folder).items()},
         "operating_point": point,
     }
 
 
-def comparisons(finalists: list[Finalist], answers: dict[str, Answers], seed: int) -> list[dict]:
-    """Every candidate against every baseline: paired bootstrap over the test images."""
+def kept_answers(folder: Path) -> dict[str, Answers]:
+    """An export's answers by KINDS, real-valued."""
+    output = run.read_json(folder / FILES["manifest"])["output"]
+    kept = {kind: read_answers(answers_path(folder, kind)) for kind in KINDS}
+    return {kind: real_valued(found, output) if kind.startswith("int8") else found for kind, found in kept.items()}
+
+
+def comparisons(finalists: list[Finalist], answers: dict[str, dict[str, Answers]], seed: int) -> list[dict]:
+    """Every candidate against every baseline: paired bootstrap over the test images; `answers` by name and kind."""
     result = []
     unique = each_once(finalists)
     for candidate in (f for f in unique if f.kind == "candidate"):
         for baseline in (f for f in unique if f.kind == "baseline"):
-            difference, low, high = paired_bootstrap(answers[candidate.name].right, answers[baseline.name].right, seed)
+            mine, other = (answers[finalist.name]["int8_test"].right for finalist in (candidate, baseline))
+            difference, low, high = paired_bootstrap(mine, other, seed)
             result.append(
                 {
                     "finalist": candidate.id,

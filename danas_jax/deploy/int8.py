@@ -16,7 +16,9 @@ from danas_jax.deploy.integer import integer_forward
 from danas_jax.deploy.qat import fine_tune
 from danas_jax.deploy.quantise import Folded, QuantisedModel, Ranges, float_forward, quantise
 from danas_jax.deploy.ranges import METHODS, activation_ranges
+from danas_jax.deploy.retrain import with_interval
 from danas_jax.layers import LayerSpec
+from danas_jax.metrics import bootstrap_interval
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.task import task_of
 from danas_jax.views.base import NetworkInput
@@ -31,8 +33,13 @@ class Attempt:
     name: str  # of METHODS, or QAT
     model: QuantisedModel
     codes: np.ndarray  # its logits, int8 [N, K]
-    accuracy: float
+    right: np.ndarray  # which images it gets right, bool [N], or shares of right decisions
     logit_error: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float(self.right.mean())
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,16 @@ class Judge:
     float_logits: np.ndarray
 
     @property
-    def float_accuracy(self) -> float:
-        """Of the float network."""
-        return float(task_of(self.labels).right(self.labels, self.float_logits).mean())
+    def float_right(self) -> np.ndarray:
+        """Which images the float network gets right, as in Attempt."""
+        return task_of(self.labels).right(self.labels, self.float_logits)
 
     def attempt(self, name: str, model: QuantisedModel) -> Attempt:
         """`model` judged by its integers."""
         codes = integer_forward(model, self.images)
         logits = (codes.astype(np.float32) - model.output.zero_point) * np.float32(model.output.scale)
         right = task_of(self.labels).right(self.labels, logits)
-        return Attempt(name, model, codes, float(right.mean()), float(np.square(logits - self.float_logits).mean()))
+        return Attempt(name, model, codes, right, float(np.square(logits - self.float_logits).mean()))
 
 
 def best(attempts: list[Attempt]) -> Attempt:
@@ -114,7 +121,7 @@ def int8_network(
         saved = Checkpoints(checkpoints)
         found = fine_tune(
             calibrated.model, source, params, stats, verdict, settings, recipe, training, seed, saved,
-            calibrated.accuracy, log,
+            calibrated.accuracy, with_interval(log, len(validation), seed),
         )  # fmt: skip
         saved.close()
         attempts.append(tuned(found))
@@ -122,7 +129,15 @@ def int8_network(
     how = {
         "chosen": chosen.name,
         "ranges": calibrated.name,
-        "float_validation": judge.float_accuracy,
-        "tried": {a.name: {"int8_validation": a.accuracy, "logit_error": a.logit_error} for a in attempts},
+        "float_validation": float(judge.float_right.mean()),
+        "float_validation_interval": list(bootstrap_interval(judge.float_right, seed)),
+        "tried": {
+            a.name: {
+                "int8_validation": a.accuracy,
+                "int8_validation_interval": list(bootstrap_interval(a.right, seed)),
+                "logit_error": a.logit_error,
+            }
+            for a in attempts
+        },
     }
     return chosen, judge, how

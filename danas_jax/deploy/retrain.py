@@ -17,6 +17,7 @@ from danas_jax.deploy.epochs import fit
 from danas_jax.deploy.teacher import Teacher
 from danas_jax.layers import LayerSpec
 from danas_jax.memory import Batches, enough_for
+from danas_jax.metrics import share_interval
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.evaluate import batches, calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
@@ -31,6 +32,7 @@ class Retrained:
     params: dict
     stats: dict
     validation_accuracy: float
+    validation_interval: tuple[float, float]  # 95 %, by bootstrap
     history: list[dict]
 
 
@@ -72,10 +74,21 @@ def retrain(
     with enough_for(f"retrain.batch_size = {settings.batch_size}", "give a smaller --retrain.batch-size"):
         best, history = fit(
             logits_of, judge, start, source, settings, training, layers[-1].out_shape[2], seed,
-            checkpoints, log, blame, teacher=teacher, rates=rates,
+            checkpoints, with_interval(log, len(validation), seed), blame, teacher=teacher, rates=rates,
         )  # fmt: skip
     stats, accuracy, _ = validate(best)
-    return Retrained(best, jax.device_get(stats), accuracy, history)
+    return Retrained(best, jax.device_get(stats), accuracy, share_interval(accuracy, len(validation), seed), history)
+
+
+def with_interval(log: Callable[[dict], None], images: int, seed: int) -> Callable[[dict], None]:
+    """`log`, told also the 95 % interval of a record's accuracy on `images` validation images."""
+
+    def told(record: dict) -> None:
+        accuracy = record.get("validation_accuracy")
+        interval = {} if accuracy is None else {"validation_interval": list(share_interval(accuracy, images, seed))}
+        log({**record, **interval})
+
+    return told
 
 
 def image_views(settings: RetrainSettings, images: int) -> int:

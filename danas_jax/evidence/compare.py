@@ -22,8 +22,7 @@ from danas_jax.config import Config, Limits
 from danas_jax.config_checks import validate
 from danas_jax.console import say
 from danas_jax.csv_text import csv_text
-from danas_jax.deploy.answers import answers_path, read_answers, real_valued
-from danas_jax.deploy.export import FILES
+from danas_jax.deploy.finalists import kept_answers
 from danas_jax.errors import UserError
 from danas_jax.evidence.rows import Planner, Row, shorter
 from danas_jax.provenance import provenance
@@ -149,7 +148,10 @@ def _run(row: Row, directory: Path, phases: tuple[str, ...]) -> None:
 
 
 def row_result(row: Row, directory: Path) -> dict[str, Any]:
-    """What a finished run gives to the comparison, JSON-ready; `right` says for each test example if int8 was right."""
+    """What a finished run gives to the comparison, JSON-ready; `right` says for each test example if int8 was right.
+
+    Likewise `validation_right`.
+    """
     result: dict[str, Any] = {
         "row": row.name,
         "seed": row.config.seed,
@@ -174,21 +176,21 @@ def row_result(row: Row, directory: Path) -> dict[str, Any]:
 
 
 def _network(entry: dict[str, Any], directory: Path) -> dict[str, Any]:
-    folder = directory / "export" / entry["name"]
-    answers = real_valued(
-        read_answers(answers_path(folder, "int8_test")), run.read_json(folder / FILES["manifest"])["output"]
-    )
+    answers = kept_answers(directory / "export" / entry["name"])
+    test, validation = answers["int8_test"], answers["int8_validation"]
     kept = ("name", "kind", "genes", "data", "arch", "budget", "predicted", "measured", "accuracy")
     return {
         **{key: entry[key] for key in kept},
         "sees": data_text(entry["data"]),
-        "images": len(answers.labels),
-        "right": packed(answers.right),
+        "images": len(test.labels),
+        "right": packed(test.right),
+        "validation_images": len(validation.labels),
+        "validation_right": packed(validation.right),
     }
 
 
 def packed(right: np.ndarray) -> str:
-    """Which test examples were right [N] as hexadecimal digits, eight examples in two."""
+    """Which examples were right [N] as hexadecimal digits, eight examples in two."""
     return np.packbits(np.asarray(right) > 0.5).tobytes().hex()
 
 
@@ -196,7 +198,7 @@ def unpacked(text: str, images: int) -> np.ndarray:
     """Of `packed`, bool [images]; UserError where there are fewer."""
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))
     if len(bits) < images:
-        raise UserError(f"right: {len(bits)} answers, {images} test examples")
+        raise UserError(f"right: {len(bits)} answers, {images} examples")
     return bits[:images].astype(bool)
 
 

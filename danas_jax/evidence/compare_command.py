@@ -13,7 +13,7 @@ from danas_jax.errors import UserError
 from danas_jax.evidence import JOINT
 from danas_jax.report.blocks import Axis, Chart, Point, Series
 from danas_jax.report.svg import svg
-from danas_jax.report.table import print_rows
+from danas_jax.report.table import points_text, print_rows, sure
 
 ROWS = ("fixed", "random", "time", "no-supernet", "references")
 
@@ -82,19 +82,25 @@ def _short(value: Any) -> Any:
 
 def print_result(result: dict[str, Any]) -> None:
     """The table, the joint search's average gain over each row, and what fits nothing."""
-    columns = ("budget", "row", "sees", "int8 test [95 %]", "int8 val.", "seeds", "joint minus this, points [95 %]")
+    columns = (
+        "budget",
+        "row",
+        "sees",
+        "int8 test [95 %]",
+        "int8 val. [95 %]",
+        "seeds",
+        "joint minus this, points [95 %]",
+    )
     rows = []
     for cell in result["cells"]:
-        low, high = cell["int8_test_interval"]
         rows.append(
             (
                 result["budgets"][cell["budget"]],
                 cell["row"] + (" (best fixed)" if cell["is_best_fixed"] else ""),
                 ", ".join(cell["sees"]),
-                f"{cell['int8_test']:.3f} [{low:.3f}, {high:.3f}]",
-                f"{cell['int8_validation']:.3f}",
+                *(sure(cell[on], cell[f"{on}_interval"]) for on in ("int8_test", "int8_validation")),
                 str(cell["seeds"]),
-                _points(cell["joint_minus_this"]) if cell["joint_minus_this"] else "",
+                points_text(cell["joint_minus_this"]) if cell["joint_minus_this"] else "",
             )
         )
     console = print_rows(f"{result['name']}: int8 test accuracy", columns, rows, left=3)
@@ -102,13 +108,8 @@ def print_result(result: dict[str, Any]) -> None:
         text = f"{result['budgets'][entry['budget']]}, {entry['row']}: nothing fits ({entry['needs']})"
         console.print(text, markup=False, highlight=False)
     for row, gain in result["averages"].items():
-        text = f"{JOINT} minus {row}, mean over {len(gain['budgets'])} budgets: {_points(gain)} points"
+        text = f"{JOINT} minus {row}, mean over {len(gain['budgets'])} budgets: {points_text(gain)} points"
         console.print(text, markup=False, highlight=False)
-
-
-def _points(gain: dict[str, Any]) -> str:
-    low, high = gain["interval"]
-    return f"{100 * gain['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def figures(result: dict[str, Any]) -> dict[str, str]:

@@ -24,10 +24,12 @@ from danas_jax.evidence.agreement import agreement, ceiling_tau, tau_intervals
 from danas_jax.evidence.pool import Pool, draw
 from danas_jax.evidence.zero_cost import naswot
 from danas_jax.hardware.cost import COST_KEYS
+from danas_jax.metrics import share_interval
 from danas_jax.provenance import provenance
 from danas_jax.report.table import budget_text
 from danas_jax.search import predictor
 from danas_jax.supernet.in_flight import on_devices
+from danas_jax.task import task_of
 from danas_jax.teachers.soft_labels import taught
 from danas_jax.trained import Trained, open_trained
 
@@ -59,6 +61,7 @@ class Ranked:
     scores: dict[str, np.ndarray]  # [N] per score, the higher the better
     search: np.ndarray  # accuracy of each training [S, N] on the search slice
     validation: np.ndarray  # and on validation
+    images: float  # of validation, as sure as an accuracy on so many
 
 
 def rank(config: Config, folder: Path, settings: RankSettings) -> dict[str, Any]:
@@ -118,7 +121,9 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
             progress.count(len(results), len(jobs))
     search, validation = np.array(results).T.reshape(len(JUDGES), len(settings.seeds), len(ids))
     described = tuple(space.describe(genes) for genes in pool.genes)
-    return Ranked(pool, ids, described, costs, scores, search, validation)
+    labels = splits["validation"].labels
+    images = task_of(labels).equivalent_images(labels, config.search.metric)
+    return Ranked(pool, ids, described, costs, scores, search, validation, images)
 
 
 def _cheap_scores(pool: Pool, supernet: Trained, settings: RankSettings) -> dict[str, np.ndarray]:
@@ -145,9 +150,11 @@ def _result(config: Config, ranked: Ranked, settings: RankSettings) -> dict[str,
         accuracies, others = ranked.validation[:, rows], ranked.search[:, rows]
         intervals = tau_intervals(scores, accuracies, others, SUPERNET, settings.pool_seed)
         ceiling = ceiling_tau(others, accuracies)
+        ends = [float(accuracies.mean(0).min()), float(accuracies.mean(0).max())]
         parts[name] = {
             "systems": int(rows.sum()),
-            "accuracy_range": [float(accuracies.mean(0).min()), float(accuracies.mean(0).max())],
+            "accuracy_range": ends,
+            "range_intervals": [list(share_interval(end, ranked.images, settings.pool_seed)) for end in ends],
             "ceiling": {
                 "kendall_tau": None if np.isnan(ceiling) else ceiling,
                 "tau_interval": intervals["ceiling"]["tau"],

@@ -11,7 +11,7 @@ from danas_jax import config_io, run
 from danas_jax.config import Config
 from danas_jax.csv_text import csv_of
 from danas_jax.errors import UserError
-from danas_jax.report.table import print_rows
+from danas_jax.report.table import print_rows, sure
 
 RESULT = "rank/rank.json"  # in the run directory
 FREE = ("retrain.", "budgets", "run_dir", "export.", "search.", "baselines", "boards")  # may differ from the run's
@@ -106,8 +106,8 @@ def print_result(result: dict[str, Any]) -> None:
     """One table per slice: every score's tau with its interval, and what the supernet is above it."""
     columns = ("score", "Kendall's tau [95 %]", "supernet above it [90 %]", "Spearman", "regret of top 1, 3, 5")
     for name, part in result["parts"].items():
-        low, high = part["accuracy_range"]
-        title = f"{result['name']}, {name}: {part['systems']} systems, {low:.3f} to {high:.3f} trained alone"
+        low, high = map(sure, part["accuracy_range"], part["range_intervals"])
+        title = f"{result['name']}, {name}: {part['systems']} systems, {low} to {high} trained alone"
         rows = []
         for score, figures in part["scores"].items():
             regrets = (figures.get(f"regret_at_{count}") for count in (1, 3, 5))

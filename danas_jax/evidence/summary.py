@@ -75,9 +75,17 @@ def by_budget(results: Sequence[dict[str, Any]], budgets: Sequence[Limits]) -> N
     return dict(found)
 
 
-def _right(group: Sequence[dict[str, Any]]) -> np.ndarray:
-    """How often each test example was right, over the seeds [N]."""
-    return np.mean([unpacked(network["right"], network["images"]) for network in group], axis=0)
+def _right(group: Sequence[dict[str, Any]], on: str = "") -> np.ndarray:
+    """How often each test example (or validation's, `on`) was right, over the seeds [N]."""
+    return np.mean([unpacked(network[f"{on}right"], network[f"{on}images"]) for network in group], axis=0)
+
+
+def _validation_interval(group: Sequence[dict[str, Any]], seed: int) -> list[float] | None:
+    """None where a row is of an older danas, or the seeds have validation examples of their own."""
+    kept = {network.get("validation_images") for network in group}
+    if None in kept or len(kept) > 1:
+        return None
+    return list(bootstrap_interval(_right(group, "validation_"), seed))
 
 
 def _mean(group: Sequence[dict[str, Any]], key: str) -> float:
@@ -91,6 +99,7 @@ def _cell(group: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
         "int8_test_interval": list(bootstrap_interval(_right(group), seed)),
         "int8_test_of_seeds": [float(network["accuracy"]["int8_test"]) for network in group],
         "int8_validation": _mean(group, "int8_validation"),
+        "int8_validation_interval": _validation_interval(group, seed),
         "sees": sorted({network["sees"] for network in group}),
         "arena_bytes": [network["measured"]["arena_bytes"] for network in group],
         "macs": [network["predicted"]["macs"] for network in group],

@@ -10,6 +10,7 @@ import numpy as np
 from danas_jax import reuse, run
 from danas_jax.console import Progress
 from danas_jax.deploy import finalists as deploy_finalists
+from danas_jax.deploy import told_apart
 from danas_jax.deploy.finalists import Finalist
 from danas_jax.deploy.teacher import largest_subnet
 from danas_jax.phases.state import Run
@@ -58,11 +59,12 @@ def export_phase(state: Run) -> dict:
 
     names = [finalist.name for finalist in unique]
     exported = dict(zip(names, _each(state, "export", unique, work), strict=True))
-    answers = {}
     test = state.load("test", "test")
     for i, finalist in enumerate(unique):
         with Progress(f"test {i + 1}/{len(unique)} {finalist.name}"):
-            answers[finalist.name] = deploy_finalists.test_once(state.folder, finalist, test)
+            deploy_finalists.test_once(state.folder, finalist, test)
+    answers = {name: deploy_finalists.kept_answers(state.folder / "export" / name) for name in names}
+    config = state.config
     entries = [
         deploy_finalists.summary_entry(state.folder, f, state.config, state.latency_tables, exported[f.name])
         for f in chosen
@@ -73,7 +75,8 @@ def export_phase(state: Run) -> dict:
         "search_metric": state.config.search.metric,
         "classes": list(state.data.class_names),
         "finalists": entries,
-        "comparisons": deploy_finalists.comparisons(chosen, answers, state.config.seed),
+        "comparisons": deploy_finalists.comparisons(chosen, answers, config.seed),
+        "pairs": told_apart.pairs(entries, answers, config.search.metric, config.seed),
         "supernet_image_views": run.phase_payload(state.folder, "train")["supernet_image_views"],
         "times_s": {p: run.phase_payload(state.folder, p)["time_s"] for p in ("train", "search", "retrain")},
     }

@@ -9,13 +9,15 @@ from danas_jax.classification import METRIC_NAMES
 from danas_jax.config import Config
 from danas_jax.console import Progress, say
 from danas_jax.phases.state import Run
-from danas_jax.report.table import search_lines, share
+from danas_jax.report.table import search_lines, sure
 from danas_jax.search import archive, tiers
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
 from danas_jax.trained import Trained
 from danas_jax.transfer.start import beginning
+
+_PER_BUDGET = ("best_accuracy", "best_interval", "hypervolume")  # of the search's records
 
 
 def train_phase(state: Run) -> dict:
@@ -73,13 +75,13 @@ def search_phase(state: Run) -> dict:
     with Progress("search") as progress:
 
         def log(event: dict) -> None:
-            best = ", ".join(share(row["best_accuracy"]) for row in event["budgets"])
+            best = ", ".join(sure(row["best_accuracy"], row["best_interval"]) for row in event["budgets"])
             planned = "" if event["generations"] is None else f"/{event['generations']}"
             progress.note(
                 f"search generation {event['generation']}{planned}: {event['evaluations']} systems evaluated, "
                 f"best {METRIC_NAMES[config.search.metric]} per budget {best}"
             )
-            per_budget = {key: [row[key] for row in event["budgets"]] for key in ("best_accuracy", "hypervolume")}
+            per_budget = {key: [row[key] for row in event["budgets"]] for key in _PER_BUDGET}
             counts = {"step": event["generation"], "steps": event["generations"], "evaluations": event["evaluations"]}
             state.record("search")({**counts, **per_budget})
 

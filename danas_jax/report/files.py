@@ -28,6 +28,7 @@ class RunFiles:
     examples: File = field(default_factory=dict)
     diagnostics: File = field(default_factory=dict)
     teacher: File = field(default_factory=dict)
+    splits: File = field(default_factory=dict)
     exported: Mapping[str, File] = field(default_factory=dict)  # network's name -> its manifest
     emulated: Mapping[str, Sequence[File]] = field(default_factory=dict)  # name -> what it took on emulated cores
 
@@ -55,6 +56,7 @@ def read_run(folder: Path) -> RunFiles:
             ("examples", f"report/{EXAMPLES}"),
             ("diagnostics", f"report/{DIAGNOSTICS}"),
             ("teacher", f"report/{TEACHER}"),
+            ("splits", "splits.json"),
         )
     }
     exports = [folder / "export" / str(entry.get("name")) for entry in read["summary"].get("finalists", [])]

@@ -8,26 +8,21 @@ import numpy as np
 
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.report.blocks import TextTable
-from danas_jax.report.table import share
+from danas_jax.report.table import share, sure
 
 
 def _overall(figures: dict[str, Any]) -> tuple[str, ...]:
-    return f"{figures['images']:,}", with_interval(figures), *(share(figures[name]) for name in _others(figures))
+    return f"{figures['images']:,}", *(sure(figures[name], figures.get(f"{name}_interval")) for name in _told(figures))
 
 
-def _others(figures: dict[str, Any]) -> list[str]:
-    """The figures that there are beside accuracy: other ones of one class than of any number."""
-    return [name for name in METRIC_NAMES if name in figures and name != "accuracy"]
+def _told(figures: dict[str, Any]) -> list[str]:
+    """The figures that there are, accuracy first: other ones of one class than of any number."""
+    return [name for name in METRIC_NAMES if name in figures]
 
 
 def _columns(figures: dict[str, Any]) -> tuple[str, ...]:
-    return "images", "accuracy [95 %]", *(METRIC_NAMES[name] for name in _others(figures))
-
-
-def with_interval(figures: dict[str, Any]) -> str:
-    """`0.812 [0.750, 0.875]`."""
-    low, high = figures["accuracy_interval"]
-    return f"{share(figures['accuracy'])} [{share(low)}, {share(high)}]"
+    known = {name: " [95 %]" if f"{name}_interval" in figures else "" for name in _told(figures)}  # an older run's: not
+    return "images", *(METRIC_NAMES[name] + interval for name, interval in known.items())
 
 
 def overall_table(figures: dict[str, dict[str, Any]]) -> TextTable:
@@ -74,8 +69,7 @@ def point_text(point: dict[str, Any], where: str) -> str:
     rates, positive = point[where], point["positive_class"]
 
     def rate(name: str) -> str:
-        low, high = rates[f"{name}_rate_interval"]
-        return f"{share(rates[f'{name}_rate'])} [{share(low)}, {share(high)}]"
+        return sure(rates[f"{name}_rate"], rates[f"{name}_rate_interval"])
 
     return (
         f"operating point {positive} from {point['threshold_codes']} codes on: detects {rate('detection')} of "

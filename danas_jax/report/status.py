@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,30 @@ def _budgets(folder: Path, config: Config, found: Series, notes: list[str]) -> t
     pareto = folder / "search" / "pareto.json"
     result = _tolerant(notes, lambda: archive.load(pareto), None) if pareto.exists() else None
     if result is None:
-        last = found.get(("search", ""), [{}])[-1].get("best_accuracy")
-        best = last if isinstance(last, list) else [None] * len(config.budgets)
+        last = found.get(("search", ""), [{}])[-1]
+        none = [None] * len(config.budgets)
+        best, between = (
+            value if isinstance(value := last.get(key), list) else none for key in ("best_accuracy", "best_interval")
+        )
         return [
-            {"budget": asdict(limits), "best": so_far, "tier": None if so_far is None else "half", "finalists": []}
-            for limits, so_far in zip(config.budgets, best, strict=False)
+            {
+                "budget": asdict(limits),
+                "best": so_far,
+                "interval": interval,
+                "tier": None if so_far is None else "half",
+                "finalists": [],
+            }
+            for limits, so_far, interval in zip(config.budgets, best, between, strict=False)
         ], []
     rows = []
     for each in result.budgets:
-        row: dict[str, Any] = {"budget": asdict(each.budget), "best": None, "tier": None}
+        row: dict[str, Any] = {"budget": asdict(each.budget), "best": None, "interval": None, "tier": None}
         for tier in ("int8", "full"):
-            tried = [a for c in each.reranked if (a := getattr(c, f"accuracy_{tier}")) is not None]
+            every = [(getattr(c, f"accuracy_{tier}"), c.intervals.get(tier)) for c in each.reranked]
+            tried = [pair for pair in every if pair[0] is not None]
             if tried and row["best"] is None:
-                row |= {"best": max(tried), "tier": tier}
+                best, interval = max(tried, key=itemgetter(0))
+                row |= {"best": best, "interval": interval, "tier": tier}
         rows.append({**row, "finalists": list(each.finalists)})
     names = [name for row in rows for name in row["finalists"]] + [b.name for b in config.baselines]
     return rows, list(dict.fromkeys(names))
@@ -104,6 +116,7 @@ def _network(folder: Path, config: Config, name: str, found: Series) -> dict[str
         "epochs": config.retrain.epochs,
         "loss": last.get("loss"),
         "validation_accuracy": last.get("validation_accuracy"),
+        "validation_interval": last.get("validation_interval"),
         "retrained": retrained,
         "exported": (folder / "export" / name / "measured.json").exists(),
         "tested": (folder / "export" / name / "answers" / "int8_test.npz").exists(),

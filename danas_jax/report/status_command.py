@@ -12,7 +12,7 @@ from typing import Any
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.console import duration
 from danas_jax.report.status import status
-from danas_jax.report.table import budget_text, share
+from danas_jax.report.table import budget_text, sure
 
 REFRESH_S = 2.0
 TIERS = {
@@ -77,7 +77,8 @@ def _phase(phase: dict[str, Any]) -> str:
         parts.append(f"epoch {progress['epoch']}/{progress.get('epochs', '?')}")
     if "evaluations" in progress:
         parts.append(f"{progress['evaluations']} systems evaluated")
-    parts += [f"{key} {progress[key]:.3f}" for key in ("loss", "accuracy") if key in progress]
+    names = {"loss": "loss", "accuracy": "batch accuracy"}
+    parts += [f"{name} {progress[key]:.3f}" for key, name in names.items() if key in progress]
     if "images_per_s" in progress:
         parts.append(f"{progress['images_per_s']:.0f} images/s")
     if progress["left_s"] is not None:
@@ -90,15 +91,19 @@ def _budgets(found: dict[str, Any]) -> list[str]:
     known = [row for row in found["budgets"] if row["best"] is not None]
     if not known:
         return []
-    title = f"best {METRIC_NAMES[found['metric']]} per budget, on {TIERS[known[0]['tier']]}:"
-    return [title, *(f"  {budget_text(row['budget'])}: {share(row['best'])}" for row in found["budgets"])]
+    title = f"best {METRIC_NAMES[found['metric']]} [95 %] per budget, on {TIERS[known[0]['tier']]}:"
+    return [
+        title,
+        *(f"  {budget_text(row['budget'])}: {sure(row['best'], row['interval'])}" for row in found["budgets"]),
+    ]
 
 
 def _network(network: dict[str, Any]) -> str:
     done = [step for step in ("retrained", "exported", "tested") if network[step]]
     if not network["retrained"]:
         done = [f"epoch {network['epoch']}/{network['epochs']}"]
-    for key in ("loss", "validation_accuracy"):
-        if network[key] is not None:
-            done.append(f"{key.replace('_', ' ')} {network[key]:.3f}")
+    if network["loss"] is not None:
+        done.append(f"loss {network['loss']:.3f}")
+    if network["validation_accuracy"] is not None:
+        done.append(f"validation accuracy {sure(network['validation_accuracy'], network['validation_interval'])}")
     return ", ".join(done)

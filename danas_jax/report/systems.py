@@ -8,7 +8,7 @@ from typing import Any
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.report import quality
 from danas_jax.report.files import RunFiles
-from danas_jax.report.table import DASH, budget_text, kilobytes, millions, share
+from danas_jax.report.table import DASH, budget_text, kilobytes, millions, sure
 from danas_jax.views import data_text
 
 EXAMPLE_BYTES = 1_000_000  # of pictures in a page, all networks together
@@ -42,6 +42,17 @@ def search_accuracy(candidate: Mapping[str, Any]) -> float | None:
     return candidate["accuracy"]["half"] if full is None else full
 
 
+def interval(candidate: Mapping[str, Any], tier: str) -> list[float] | None:
+    """The 95 % interval of a tier's accuracy; None where it is not measured, or the run is an older one."""
+    return candidate.get("intervals", {}).get(tier)
+
+
+def searched(candidate: Mapping[str, Any]) -> str:
+    """`search_accuracy` with its 95 % interval."""
+    tier = "half" if candidate["accuracy"]["full"] is None else "full"
+    return sure(search_accuracy(candidate), interval(candidate, tier))
+
+
 def candidates(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """One budget's front and re-ranked candidates by id; the re-ranked entry wins."""
     return {c["id"]: c for c in (*found.get("front", []), *found.get("reranked", []))}
@@ -53,17 +64,16 @@ def systems(files: RunFiles) -> dict[str, dict[str, Any]]:
     for result in files.budgets:
         budget = result.get("budget")
         for candidate in candidates(result).values():
-            accuracy = candidate["accuracy"]
+            tiers = (("half", "ranking part"), ("full", "whole slice"), ("int8", "simulated int8"))
             rows = [
-                (f"search {name}, ranking part", share(accuracy.get("half"))),
-                (f"search {name}, whole slice", share(accuracy.get("full"))),
-                (f"search {name}, simulated int8", share(accuracy.get("int8"))),
+                (f"search {name}, {what} [95 %]", sure(candidate["accuracy"].get(tier), interval(candidate, tier)))
+                for tier, what in tiers
             ]
             found[key_of(budget, candidate["id"])] = {
                 "title": f"{candidate['id']}: {data_text(candidate['data'])}",
                 "group": budget_text(budget),
                 "network": candidate["id"],
-                "hover": [f"{name} {share(search_accuracy(candidate))}", *_described(candidate, candidate["costs"])],
+                "hover": [f"{name} {searched(candidate)}", *_described(candidate, candidate["costs"])],
                 "rows": [("budget", budget_text(budget)), *rows, *_costs(candidate["costs"])],
                 "genes": _genes(candidate),
             }
@@ -78,7 +88,7 @@ def systems(files: RunFiles) -> dict[str, dict[str, Any]]:
             "group": "baselines" if entry.get("kind") == "baseline" else "finalists",
             "network": str(entry.get("name") or entry.get("id")),
             "hover": [
-                f"int8 test accuracy {share(accuracy.get('int8_test'))}",
+                f"int8 test accuracy {sure(accuracy.get('int8_test'), accuracy.get('int8_test_interval'))}",
                 *_described(entry, entry.get("predicted") or {}),
             ],
             "rows": [*rows, *_retrained(entry)],
@@ -102,13 +112,12 @@ def _costs(costs: Costs) -> list[tuple[str, str]]:
 def _retrained(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is known of an exported network."""
     accuracy, measured = entry.get("accuracy") or {}, entry.get("measured") or {}
-    test = share(accuracy.get("int8_test"))
-    if interval := accuracy.get("int8_test_interval"):
-        test += f" [{share(interval[0])}, {share(interval[1])}]"
+    kinds = (("float_validation", "validation, float"), ("int8_validation", "validation, int8"))
     return [
-        ("validation, float", share(accuracy.get("float_validation"))),
-        ("validation, int8", share(accuracy.get("int8_validation"))),
-        ("test, int8 [95 %]", test),
+        *(
+            (f"{what} [95 %]", sure(accuracy.get(kind), accuracy.get(f"{kind}_interval")))
+            for kind, what in (*kinds, ("int8_test", "test, int8"))
+        ),
         ("arena measured", kilobytes(measured.get("arena_bytes"))),
         ("file measured", kilobytes(measured.get("file_bytes"))),
     ]

@@ -13,7 +13,7 @@ from danas_jax.classification import METRIC_NAMES
 from danas_jax.search.archive import Archive, winning_data
 from danas_jax.views import data_text
 
-DASH = "–"
+DASH, LOG_WIDTH = "–", 250
 COLUMNS = (
     "network",
     "budget",
@@ -23,9 +23,9 @@ COLUMNS = (
     "arena (board / host)",
     "arena measured",
     "file",
-    "search",
-    "float val.",
-    "int8 val.",
+    "search [95 %]",
+    "float val. [95 %]",
+    "int8 val. [95 %]",
 )
 
 
@@ -42,6 +42,11 @@ def millions(value: float | None) -> str:
 def share(value: float | None) -> str:
     """An accuracy (0 to 1) as text with three digits."""
     return DASH if value is None else f"{value:.3f}"
+
+
+def sure(value: float | None, interval: Sequence[float] | None) -> str:
+    """`0.812 [0.750, 0.875]`: an accuracy with its 95 % interval, where that is known (older runs lack some)."""
+    return share(value) + (f" [{share(interval[0])}, {share(interval[1])}]" if interval else "")
 
 
 def budget_text(budget: Mapping[str, Any] | None) -> str:
@@ -68,7 +73,8 @@ def budget_text(budget: Mapping[str, Any] | None) -> str:
 def search_lines(found: Archive) -> list[str]:
     """What the search answers, two lines per budget: its first choice, and the best accuracy by data configuration.
 
-    The first choice has its accuracy on the whole search slice, the others theirs on the half slice.
+    95 % intervals in brackets. The first choice has its accuracy on the whole search slice, the others theirs on the
+    half slice.
     """
     lines, name = [], METRIC_NAMES[found.metric]
     for result, data in zip(found.budgets, winning_data(found), strict=True):
@@ -77,11 +83,13 @@ def search_lines(found: Archive) -> list[str]:
             first = result.candidate(result.finalists[0])
             text += (
                 f", first choice {first.id}: {data_text(first.data)}, search {name} "
-                f"{share(first.accuracy_full)} (int8 {share(first.accuracy_int8)}), "
+                f"{sure(first.accuracy_full, first.intervals.get('full'))} "
+                f"(int8 {sure(first.accuracy_int8, first.intervals.get('int8'))}), "
                 f"arena {kilobytes(first.costs['arena_device_bytes'])}, {millions(first.costs['macs'])} MACs"
             )
         by_data = sorted(data["accuracy"].items(), key=lambda item: -item[1])
-        lines += [text, "  best by input: " + ", ".join(f"{view} {share(best)}" for view, best in by_data)]
+        inputs = (f"{view} {sure(best, data['intervals'][view])}" for view, best in by_data)
+        lines += [text, "  best by input: " + ", ".join(inputs)]
     return lines
 
 
@@ -89,7 +97,7 @@ def columns(summary: dict[str, Any]) -> tuple[str, ...]:
     """COLUMNS, where the search's accuracy has the name of what was searched for."""
     metric = summary.get("search_metric", "accuracy")
     named = "search" if metric == "accuracy" else f"search {METRIC_NAMES.get(metric, metric)}"
-    return tuple(named if column == "search" else column for column in COLUMNS)
+    return tuple(column.replace("search", named) for column in COLUMNS)
 
 
 def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -98,21 +106,23 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     for entry in summary.get("finalists", []):
         predicted, measured = entry.get("predicted") or {}, entry.get("measured") or {}
         accuracy, data = entry.get("accuracy") or {}, entry.get("data") or {}
-        interval = accuracy.get("int8_test_interval")
-        test = share(accuracy.get("int8_test"))
+
+        def measured_on(kind: str, accuracy: Mapping[str, Any] = accuracy) -> str:
+            return sure(accuracy.get(kind), accuracy.get(f"{kind}_interval"))
+
         result.append(
             (
                 str(entry.get("name") or entry.get("id")),
                 budget_text(entry.get("budget")),
                 data_text(data) if data else DASH,
-                f"{test} [{share(interval[0])}, {share(interval[1])}]" if interval else test,
+                measured_on("int8_test"),
                 millions(predicted.get("macs")),
                 f"{kilobytes(predicted.get('arena_device_bytes'))} / {kilobytes(predicted.get('arena_host_bytes'))}",
                 kilobytes(measured.get("arena_bytes")),
                 kilobytes(measured.get("file_bytes")),
-                share(accuracy.get("search")),
-                share(accuracy.get("float_validation")),
-                share(accuracy.get("int8_validation")),
+                measured_on("search"),
+                measured_on("float_validation"),
+                measured_on("int8_validation"),
             )
         )
     return result
@@ -133,6 +143,53 @@ def comparison_lines(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
+def pair_lines(summary: dict[str, Any]) -> list[str]:
+    """One sentence for each pair of finalists that validation cannot tell apart (deploy/told_apart.py)."""
+    return [line for line, open_question in _pairs(summary) if open_question]
+
+
+def all_pair_lines(summary: dict[str, Any]) -> list[str]:
+    """One sentence for each pair of finalists: what the larger one gains on validation, and on test."""
+    return [line for line, _ in _pairs(summary)]
+
+
+def _pairs(summary: dict[str, Any]) -> list[tuple[str, bool]]:
+    """(sentence, whether the 95 % interval on validation holds 0) of each pair."""
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for entry in summary.get("finalists", []):
+        entries.setdefault(entry.get("name"), []).append(entry)
+    metric, found = summary.get("search_metric", "accuracy"), []
+    for pair in summary.get("pairs", []):
+        gain = pair["validation"]
+        if gain is None:
+            continue
+        smaller, larger = entries[pair["smaller"]], entries[pair["larger"]]
+        names, values = [], []
+        for of in (smaller, larger):
+            budgets = dict.fromkeys(budget_text(entry["budget"]) for entry in of)
+            names.append(f"{of[0]['name']} ({'; '.join(budgets)})")
+            values.append(share(of[0]["figures"]["int8_validation"][metric]))
+        (low, high), saved = gain["interval"], kilobytes(pair["arena_saved_bytes"])
+        verdict = "the larger one is better" if low > 0 else "the smaller one is better"
+        if low <= 0 <= high:
+            less = "their arenas are equal" if saved == kilobytes(0) else f"the smaller one takes {saved} less arena"
+            verdict = f"cannot be told apart; {less}"
+        line = (
+            f"{names[0]} and {names[1]}: {METRIC_NAMES[metric]} {values[0]} and {values[1]} on validation, difference "
+            f"{points_text(gain)} points: {verdict}"
+        )
+        if pair["test"]:
+            line += f" (on test, which chooses nothing: {points_text(pair['test'])})"
+        found.append((line, low <= 0 <= high))
+    return found
+
+
+def points_text(gain: Mapping[str, Any]) -> str:
+    """`+2.1 [-0.4, +4.5]`: a difference with its 95 % interval, in points."""
+    low, high = gain["interval"]
+    return f"{100 * gain['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
 def point_lines(summary: dict[str, Any]) -> list[str]:
     """One sentence for each network with an operating point: its rates on test."""
     lines = {}
@@ -149,7 +206,8 @@ def point_lines(summary: dict[str, Any]) -> list[str]:
 def print_table(summary: dict[str, Any], console: Console | None = None) -> None:
     """Print the final table and the comparisons of a summary.json."""
     console = print_rows(f"{summary.get('name', 'run')}: finalists", columns(summary), rows(summary), 3, console)
-    for line in (*comparison_lines(summary), *point_lines(summary)):
+    open_pairs = (f"warning: {line}" for line in pair_lines(summary))
+    for line in (*open_pairs, *comparison_lines(summary), *point_lines(summary)):
         console.print(line, markup=False, highlight=False)
 
 
@@ -161,8 +219,8 @@ def print_rows(
     Returns what it was printed to, for lines below it.
     """
     console = console or Console(soft_wrap=False)
-    if not console.is_terminal and console.width < 160:
-        console = Console(file=console.file, width=160)  # a log file has no edge
+    if not console.is_terminal and console.width < LOG_WIDTH:
+        console = Console(file=console.file, width=LOG_WIDTH)  # a log file has no edge
     table = Table(title=title, box=box.SIMPLE_HEAVY, title_justify="left")
     for i, column in enumerate(names):
         table.add_column(column, justify="left" if i < left else "right", overflow="fold")

@@ -16,6 +16,7 @@ from danas_jax.config import Limits, SearchSettings
 from danas_jax.config_io import load_limits
 from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
+from danas_jax.metrics import share_interval
 from danas_jax.search.tiers import TIERS
 from danas_jax.space import SearchSpace
 from danas_jax.views import data_text
@@ -38,6 +39,7 @@ class Candidate:
     accuracy_full: float | None
     accuracy_int8: float | None
     costs: dict
+    intervals: dict = field(default_factory=dict)  # tier -> 95 % [low, high] of its accuracy, where it is measured
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,17 @@ class Evaluations:
     full: np.ndarray  # accuracy on the whole search slice, NaN where not measured
     int8: np.ndarray  # the same with simulated int8
     costs: dict[str, dict[str, np.ndarray]]
+    images: dict[str, float]  # tier -> on how many images an accuracy is as sure as these are
+    seed: int  # of the intervals
+
+    def intervals(self, row: int) -> dict[str, list[float]]:
+        """{tier: 95 % bootstrap interval of its accuracy}, of the tiers in which the row is measured."""
+        found = {tier: number(getattr(self, tier)[row]) for tier in self.images}
+        return {
+            tier: list(share_interval(value, self.images[tier], self.seed))
+            for tier, value in found.items()
+            if value is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,7 @@ def candidates(space: SearchSpace, evaluations: Evaluations, board: str, rows: n
             accuracy_full=number(evaluations.full[i]),
             accuracy_int8=number(evaluations.int8[i]),
             costs={key: number(column[i]) for key, column in costs.items()},
+            intervals=evaluations.intervals(i),
         )
         for i in rows
     )
@@ -122,6 +136,7 @@ def to_json(archive: Archive) -> dict:
             "data": c.data,
             "arch": c.arch,
             "accuracy": accuracy,
+            "intervals": c.intervals,
             "costs": c.costs,
         }
 
@@ -190,8 +205,8 @@ def _need(ok: bool, place: str, right: str) -> None:
         raise UserError(f"{place}: must be {right}; the file is damaged, delete it and search again")
 
 
-def _keys(data, expected: tuple[str, ...], place: str) -> None:
-    found = sorted(data) if isinstance(data, dict) else data
+def _keys(data, expected: tuple[str, ...], place: str, optional: tuple[str, ...] = ()) -> None:
+    found = sorted(key for key in data if key not in optional) if isinstance(data, dict) else data
     _need(found == sorted(expected), place, f"an object with exactly {', '.join(expected)}")
 
 
@@ -225,7 +240,7 @@ def _budget(data: dict, space: SearchSpace | None, place: str) -> BudgetResult:
 
 
 def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
-    _keys(data, ("id", "genes", "data", "arch", "accuracy", "costs"), place)
+    _keys(data, ("id", "genes", "data", "arch", "accuracy", "costs"), place, optional=("intervals",))  # of older files
     _need(_is_id(data["id"]), f"{place}.id = {data['id']!r}", "letters, digits, - and _")
     genes = data["genes"]
     ok = isinstance(genes, list) and all(_is_number(g, int) and 0 <= g < 2**31 for g in genes)
@@ -234,6 +249,12 @@ def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
     for tier, value in data["accuracy"].items():
         ok = value is None or (_is_number(value) and 0 <= value <= 1)
         _need(ok, f"{place}.accuracy.{tier} = {value!r}", "from 0 to 1, or null")
+    intervals = data.get("intervals", {})
+    _need(isinstance(intervals, dict), f"{place}.intervals", "an object")
+    for tier, found in intervals.items():
+        ok = isinstance(found, list) and len(found) == 2 and all(_is_number(v) and 0 <= v <= 1 for v in found)
+        ok = ok and data["accuracy"].get(tier) is not None
+        _need(ok, f"{place}.intervals.{tier}", "two numbers from 0 to 1, of an accuracy that is there")
     ok = isinstance(data["costs"], dict) and all(v is None or _is_number(v) for v in data["costs"].values())
     _need(ok, f"{place}.costs", "an object of numbers")
     plain = isinstance(data["data"], dict) and all(
@@ -254,6 +275,7 @@ def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
         data["accuracy"]["full"],
         data["accuracy"]["int8"],
         data["costs"],
+        intervals,
     )
 
 
@@ -287,15 +309,17 @@ def evaluations_csv(archive: Archive, space: SearchSpace) -> str:
 def winning_data(archive: Archive) -> list[dict]:
     """Per budget: the data configuration of its first finalist, and the best accuracy each configuration reached.
 
-    `{"budget", "winner": values of the data axes | None, "accuracy": {"48 px mono": best of the half slice}}` over the
-    front and the re-ranked candidates.
+    `{"budget", "winner": values of the data axes | None, "accuracy": {"48 px mono": best of the half slice},
+    "intervals": {"48 px mono": 95 % [low, high] | None}}` over the front and the re-ranked candidates.
     """
     rows = []
     for result in archive.budgets:
         best: dict[str, float] = {}
+        intervals: dict[str, list[float] | None] = {}
         for c in result.front + result.reranked:
-            name = data_text(c.data)
-            best[name] = max(best.get(name, 0.0), c.accuracy_half or 0.0)
+            name, value = data_text(c.data), c.accuracy_half or 0.0
+            if value > best.get(name, -1.0):
+                best[name], intervals[name] = value, c.intervals.get("half")
         winner = result.candidate(result.finalists[0]).data if result.finalists else None
-        rows.append({"budget": asdict(result.budget), "winner": winner, "accuracy": best})
+        rows.append({"budget": asdict(result.budget), "winner": winner, "accuracy": best, "intervals": intervals})
     return rows

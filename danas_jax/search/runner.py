@@ -17,7 +17,7 @@ import numpy as np
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
 from danas_jax.hardware.cost import needed
-from danas_jax.metrics import hypervolume, pareto_mask
+from danas_jax.metrics import hypervolume, pareto_mask, share_interval
 from danas_jax.search import (
     evolution,
     exhaustive,
@@ -111,6 +111,7 @@ def search(
     header = saved.header(space, settings, budgets, seed, search_images, lower, upper)
     rounds: list[_Round] = []
     volumes: list[list[float]] = [[] for _ in budgets]
+    images = {"half": settings.evaluation_fraction * search_images, "full": search_images, "int8": search_images}
     tested: saved.Tested = {tier: {} for tier in ("full", "int8")[: 1 + settings.rerank_int8]}
 
     def absorb(genes: np.ndarray, half: np.ndarray) -> None:
@@ -165,7 +166,7 @@ def search(
         absorb(genes, _accuracy(evaluate, genes, "half"))
         save(snapshot())
         planned = None if strategy is exhaustive else settings.generations + 1
-        progress(_event(rounds, volumes, budgets, violation, planned))
+        progress(_event(rounds, volumes, budgets, violation, planned, images["half"], seed))
 
     def ranked() -> tuple[Evaluations, list[np.ndarray], list[np.ndarray]]:
         """All evaluations, and per budget the rows that fit and those that deserve the whole search slice."""
@@ -175,6 +176,8 @@ def search(
             full=np.full(sum(len(r.genes) for r in rounds), np.nan),
             int8=np.full(sum(len(r.genes) for r in rounds), np.nan),
             costs={board: _joined(rounds, board) for board in boards},
+            images={tier: images[tier] for tier in ("half", *tested)},
+            seed=seed,
         )
         fitting = [np.flatnonzero(violation(every.costs[limits.board], limits) <= 0) for limits in budgets]
         picks = zip(fitting, budgets, strict=True)
@@ -266,8 +269,12 @@ def _event(
     budgets: Sequence[Limits],
     violation: Violation,
     planned: int | None,
+    images: float,
+    seed: int,
 ) -> dict:
     """What `progress` is told: counts, and per budget the best half-slice accuracy so far and the hypervolume.
+
+    The accuracy is as sure as one on `images` images; its 95 % interval does not cover that it is the best of many.
 
     "generations" is how many are `planned`, None where the end is not known.
     """
@@ -275,8 +282,10 @@ def _event(
     rows = []
     for limits, volume in zip(budgets, volumes, strict=True):
         fits = violation(_joined(rounds, limits.board), limits) <= 0
-        best = np.nanmax(half[fits]) if (fits & ~np.isnan(half)).any() else None
-        rows.append({"best_accuracy": number(best), "fitting": int(fits.sum()), "hypervolume": volume[-1]})
+        best = number(np.nanmax(half[fits])) if (fits & ~np.isnan(half)).any() else None
+        interval = None if best is None else list(share_interval(best, images, seed))
+        row = {"best_accuracy": best, "best_interval": interval, "fitting": int(fits.sum())}
+        rows.append({**row, "hypervolume": volume[-1]})
     return {"generation": len(rounds), "generations": planned, "evaluations": len(half), "budgets": rows}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from danas_jax.report.blocks import Axis, Block, Chart, Heading, Point, Section, Series, Text, TextTable
 from danas_jax.report.files import RunFiles
 from danas_jax.report.systems import candidates, key_of, metric_name
-from danas_jax.report.table import DASH, kilobytes, share
+from danas_jax.report.table import DASH, kilobytes, share, sure
 
 NAMES = {"search": "search", "float_validation": "validation, float", "int8_validation": "validation, int8"}
 NAMES |= {"int8_test": "test, int8"}
@@ -28,11 +28,14 @@ def _calibration(files: RunFiles) -> list[Block]:
         found = manifest.get("quantisation") or {}
         for method, tried in found.get("tried", {}).items():
             chosen = " ★" if method == found.get("chosen") else ""
-            figures = (found.get("float_validation"), tried["int8_validation"])
-            rows.append((name, method + chosen, *map(share, figures), number(tried["logit_error"])))
+            figures = (
+                sure(of.get(kind), of.get(f"{kind}_interval"))
+                for of, kind in ((found, "float_validation"), (tried, "int8_validation"))
+            )
+            rows.append((name, method + chosen, *figures, number(tried["logit_error"])))
     if not rows:
         return []
-    columns = ("network", "calibration", "float val.", "int8 val.", "logit error")
+    columns = ("network", "calibration", "float val. [95 %]", "int8 val. [95 %]", "logit error")
     note = "★ the one that is exported. Logit error: mean squared difference to the float network's logits."
     return [Heading("int8 by calibration"), TextTable("", columns, rows, numbers_from=2), Text(note, quiet=True)]
 

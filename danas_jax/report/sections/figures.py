@@ -7,7 +7,7 @@ from danas_jax.report.blocks import Axis, Block, Chart, Choice, Fold, Heading, P
 from danas_jax.report.files import RunFiles
 from danas_jax.report.sections.search import AXES
 from danas_jax.report.systems import key_of
-from danas_jax.report.table import budget_text, share
+from danas_jax.report.table import budget_text, sure
 
 FIGURES = {  # of an exported network -> how a reader calls them
     "float_validation": "validation, float",
@@ -40,7 +40,7 @@ def _chart(files: RunFiles, cost: str, limit: str, short: str, axis: Axis) -> Ch
         name, budget = str(entry.get("name") or entry.get("id")), entry.get("budget")
         y, interval = accuracy["int8_test"], accuracy.get("int8_test_interval")
         group = budget_text(budget) if budget else "baselines"
-        text = f"{name}: {share(y)}"
+        text = f"{name}: {sure(y, interval)}"
         found.setdefault(group, []).append(
             Point(x, y, text, key_of(budget, name), tuple(interval) if interval else None)
         )

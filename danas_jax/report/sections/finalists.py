@@ -23,14 +23,28 @@ def section(files: RunFiles) -> Section:
     blocks: list[Block] = [
         Text(
             f"Classes: {classes}. Seed {summary.get('seed', '')}. 1 kB = 1,024 B. Accuracies are shares of right "
-            "answers; the test split was read once, for this table.",
+            "answers, in brackets their 95 % intervals (bootstrap over the examples). The test split was read once, "
+            "for this table. Search slice and validation chose: their intervals do not cover that these are the best "
+            "of several.",
             quiet=True,
         ),
         TextTable("", table.columns(summary), rows, numbers_from=3, links=links),
     ]
-    if lines := table.comparison_lines(summary):
-        blocks.append(Bullets(lines))
+    blocks += _examples(files)
+    if lines := (*table.all_pair_lines(summary), *table.comparison_lines(summary)):
+        blocks.append(Bullets(list(lines)))
     return Section("Finalists", blocks)
+
+
+def _examples(files: RunFiles) -> list[Block]:
+    """How many examples each split has, and what was said of few."""
+    if not files.splits:
+        return []
+    counts = "; ".join(f"{name} {found['images']:,}" for name, found in files.splits["splits"].items())
+    limit = files.splits["limit_per_class"]
+    text = f"Examples: {counts}." + (f" data.limit_per_class {limit}: of train and search together." if limit else "")
+    warnings = files.splits["warnings"]
+    return [Text(text, quiet=True), *([Bullets(warnings)] if warnings else [])]
 
 
 def _local(path: object) -> bool:

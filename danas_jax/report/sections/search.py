@@ -20,8 +20,8 @@ from danas_jax.report.blocks import (
     TextTable,
 )
 from danas_jax.report.files import RunFiles
-from danas_jax.report.systems import candidates, key_of, metric_name, search_accuracy
-from danas_jax.report.table import budget_text, share
+from danas_jax.report.systems import candidates, key_of, metric_name, search_accuracy, searched
+from danas_jax.report.table import DASH, budget_text
 from danas_jax.views import data_text
 
 AXES = (  # cost, the limit on it, axis
@@ -85,7 +85,7 @@ def points(result: Mapping[str, Any], ids: Iterable[str], cost: str) -> list[Poi
         candidate = known[name]
         x, y = candidate["costs"].get(cost), search_accuracy(candidate)
         if x is not None and y is not None:
-            text = f"{name}: {data_text(candidate['data'])}, {_amount(cost, x)}, {share(y)}"
+            text = f"{name}: {data_text(candidate['data'])}, {_amount(cost, x)}, {searched(candidate)}"
             found.append(Point(x, y, text, key_of(budget, name)))
     return found
 
@@ -117,16 +117,18 @@ def data_table(files: RunFiles) -> TextTable:
     names = sorted({name for of_budget in best for name in of_budget})
     rows = []
     for result, of_budget in zip(files.budgets, best, strict=True):
-        top = max(of_budget.values(), default=None)
-        cells = (share(v) + (" ★" if v is not None and v == top else "") for v in map(of_budget.get, names))
+        top = max((search_accuracy(c) or 0.0 for c in of_budget.values()), default=None)
+        found = map(of_budget.get, names)
+        cells = (DASH if c is None else searched(c) + (" ★" if search_accuracy(c) == top else "") for c in found)
         rows.append((budget_text(result.get("budget")), *cells))
-    return TextTable(f"Best search {metric_name(files)} by input; ★ the best of a budget", ("budget", *names), rows)
+    title = f"Best search {metric_name(files)} [95 %] by input; ★ the best of a budget"
+    return TextTable(title, ("budget", *names), rows)
 
 
-def _best_by_data(result: Mapping[str, Any]) -> dict[str, float]:
-    best: dict[str, float] = {}
+def _best_by_data(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    best: dict[str, Mapping[str, Any]] = {}
     for candidate in candidates(result).values():
         accuracy, text = search_accuracy(candidate), data_text(candidate["data"])
-        if accuracy is not None:
-            best[text] = max(accuracy, best.get(text, 0.0))
+        if accuracy is not None and accuracy > (search_accuracy(best[text]) or 0.0 if text in best else -1.0):
+            best[text] = candidate
     return best

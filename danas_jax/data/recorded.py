@@ -1,0 +1,57 @@
+"""Which examples each split of a run consists of, written down when it begins (splits.json).
+
+Derived splits follow from the list of all examples, so that a picture more or less deals them anew. A supernet must
+never be ranked, nor a finalist chosen, by what it was trained on: a session whose splits are others is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from danas_jax import run
+from danas_jax.data.dataset import SPLITS, Data
+from danas_jax.errors import UserError
+
+PLACE = "splits.json"  # in the run directory
+
+
+def record(folder: Path, data: Data, limit_per_class: int, warnings: Sequence[str]) -> None:
+    """Write the file, where the run has none."""
+    if not (folder / PLACE).exists():
+        splits = {
+            split: {"images": len(data.items[split]), "classes": data.counts[split], "sha256": _digest(data, split)}
+            for split in SPLITS
+        }
+        content = {"limit_per_class": limit_per_class, "splits": splits, "warnings": list(warnings)}
+        run.write_json(folder / PLACE, content)
+
+
+def refuse_others(folder: Path, data: Data, where: str, splits: Sequence[str] = SPLITS) -> None:
+    """UserError where the run in `folder` had other examples in one of `splits`; nothing where it did not tell.
+
+    `where` names what the user gave.
+    """
+    if not (folder / PLACE).exists():
+        return
+    try:
+        was = {split: run.read_json(folder / PLACE)["splits"][split] for split in splits}
+        changed = [
+            f"{split}: was {was[split]['images']} examples, is {len(data.items[split])}"
+            for split in splits
+            if was[split]["sha256"] != _digest(data, split)
+        ]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / PLACE}: is damaged ({type(error).__name__}: {error}); start another run") from error
+    if changed:
+        raise UserError(
+            f"{where}: the examples are not those that {folder} began with:\n  " + "\n  ".join(changed) + "\n"
+            "so it would be judged by what it was trained on; give the old data, or another --run-dir"
+        )
+
+
+def _digest(data: Data, split: str) -> str:
+    items = data.items[split]
+    rows = sorted(f"{key!r} {label!r}" for key, label in zip(items.keys, items.labels.tolist(), strict=True))
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
