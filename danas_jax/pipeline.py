@@ -52,13 +52,13 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path, hosts: Ho
         say(f"latency on {table.board}: by {table.source} ({table.runtime}, {len(table.rows)} rows)")
     data = open_data(config.data, native_frame(config), config.seed)
     recorded.refuse_others(folder, data, f"data.path = {config.data.path!r}")
-    if config.supernet_from:
-        where = f"supernet_from = {config.supernet_from}"
-        recorded.refuse_others(Path(config.supernet_from), data, where, ("train", "search"))
     for warning in (*data.warnings, *few_examples(data, config)):
         say(f"warning: {warning}")
     operating_point.check(config.export, data.class_names)
     bounds = _bounds(config, folder, len(data.class_names), tables)
+    if config.supernet_from:
+        where = f"supernet_from = {config.supernet_from}"
+        recorded.refuse_others(Path(config.supernet_from), data, where, ("train", "search"))
     _check_starts(config, folder, phases, bounds, data.class_names)
     wanted = any(phase != "report" and not run.phase_done(folder, phase) for phase in phases)
     with tensorboard.writer(folder) if wanted else contextlib.nullcontext(lambda record: None) as to_tensorboard:
