@@ -16,6 +16,9 @@ ALLOWED = {
     ("export", "search"),
     ("export", "validation"),
     ("test", "test"),
+    ("copies", "search"),
+    ("copies", "validation"),
+    ("copies", "test"),
 }
 
 
