@@ -59,6 +59,7 @@ def test_pictures_are_found_in_folders_of_any_depth(tmp_path):
     saved(tmp_path / ".hidden", scenes(1))
     (tmp_path / "notes.txt").write_text("x")
     os.symlink(tmp_path / "a", tmp_path / "a" / "b" / "loop")
+    os.symlink(tmp_path, tmp_path / "a" / "root")
     source = open_source(settings(tmp_path), (24, 24))
     assert source.splits["unlabelled"].keys == ("0.png", "1.png", "a/b/0.png")
     assert set(source.splits["unlabelled"].labels) == {-1}

@@ -60,7 +60,8 @@ def _files(root: Path, extensions: tuple[str, ...], ignored: Counter[str]) -> li
 
     A folder that links lead to twice is entered once.
     """
-    keys, entered = [], set()
+    here = os.stat(root)
+    keys, entered = [], {(here.st_dev, here.st_ino)}
 
     def failed(error: OSError) -> None:
         raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from error
