@@ -82,6 +82,10 @@ class DataSettings:
     clip_s: float = 1.0  # audio: shorter clips lie in the middle of zeros, of longer ones the middle is taken [s]
     search_fraction: float = 0.2  # share of train held out to rank subnets, by group where known
     limit_per_class: int = 0  # use at most this many training images of each class, 0 = all (for learning curves)
+    unlabelled: str = ""  # folder of pictures without classes that train with soft labels (docs/unlabelled.md)
+    unlabelled_share: float = 1.0  # of them in an epoch at most, the others wait for their turn; 1 = each once an epoch
+    unlabelled_confidence_min: float = 0.0  # least probability of its likeliest class from which one is learned
+    unlabelled_balance: bool = False  # equally many of each likeliest class: of the larger ones the surest
     multi_label: bool = False  # any number of classes an example: csv label "a;b" or "", npz y of 0 and 1 [N, classes]
     group_field: str = ""  # column (metadata.csv, csv), array or feature whose equal values stay in one derived split
     group_pattern: str = ""  # files: regular expression whose first group, found in the file's name, is the group

@@ -84,6 +84,7 @@ def validate(config: Config) -> None:
             problems.append(f"{section}.class_weights = 'balanced': {section}.sampling balances already, leave one out")
     problems += _teacher_problems(config)
     problems += _init_problems(config)
+    problems += _unlabelled_problems(config)
     problems += _stage_problems(config.train.stages, config.space)
     problems += _data_problems(config.data)
     problems += _task_problems(config)
@@ -255,6 +256,30 @@ def _init_problems(config: Config) -> list[str]:
         for name, off in (("init_classes", ()), ("init_sha256", ""), ("init_rate", 1.0)):
             if (value := getattr(settings, name)) != off:
                 problems.append(f"{section}.{name} = {value!r}: give --{section}.init-from, too")
+    return problems
+
+
+def _unlabelled_problems(config: Config) -> list[str]:
+    """What makes no sense with unlabelled pictures, or without them."""
+    data, start = config.data, DataSettings()
+    options = ("unlabelled_share", "unlabelled_confidence_min", "unlabelled_balance")
+    if not data.unlabelled:
+        changed = [name for name in options if getattr(data, name) != getattr(start, name)]
+        return [f"data.{name} = {getattr(data, name)}: give --data.unlabelled, too" for name in changed]
+    problems, where = [], f"data.unlabelled = {data.unlabelled!r}"
+    if data.modality != "image" or data.multi_label:
+        problems.append(f"{where}: pictures of one class each only, leave it out")
+    if not 0 < data.unlabelled_share <= 1:
+        problems.append(f"data.unlabelled_share = {data.unlabelled_share}: give a share in (0, 1]")
+    if not 0 <= data.unlabelled_confidence_min <= 1:
+        problems.append(f"data.unlabelled_confidence_min = {data.unlabelled_confidence_min}: give 0 to 1")
+    supernet = config.search.finalists_per_budget > 0 and config.search.accuracy_from == "supernet"
+    if not config.retrain.teacher and not supernet:
+        problems.append(f"{where}: no supernet and no teacher to say what they show: give --retrain.teacher FILE")
+    if supernet and not config.train.teacher:
+        for name in ("mixup", "cutmix"):  # the half of a pair that has no target would be learned as the other
+            if getattr(config.train, name):
+                problems.append(f"train.{name}: with data.unlabelled it needs --train.teacher FILE, or give 0")
     return problems
 
 

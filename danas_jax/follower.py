@@ -15,7 +15,7 @@ from danas_jax.hosts import Hosts
 from danas_jax.space import Bounds
 from danas_jax.supernet.checkpoint import NoCheckpoints
 from danas_jax.supernet.train import train
-from danas_jax.teachers.soft_labels import taught
+from danas_jax.teachers.unlabelled import all_taught
 from danas_jax.trained import evaluator
 
 _TRIES, _PAUSE_S = 20, 0.5  # a network's disk shows another host's file a little later
@@ -33,9 +33,7 @@ def follow(hosts: Hosts) -> None:
 
 def _train(hosts: Hosts, config: Config, folder: Path, bounds: Bounds) -> None:
     data = open_data(config.data, native_frame(config), config.seed)
-    split = taught(
-        data.load("train", "train"), config.train, config.seed, data.class_names, config.data.cache_dir, folder
-    )
+    split = all_taught(data, data.load("train", "train"), config.train, config, "train", folder)
     train(
         config.space, config.train.scaled, bounds, split, len(data.class_names), config.seed, NoCheckpoints(),
         resident=config.data.resident,

@@ -134,7 +134,8 @@ def _absolute_data(data: DataSettings) -> DataSettings:
     is_name = data.source == "tfds" and not os.path.isdir(os.path.expanduser(data.path))
     path = data.path if is_name else _absolute(data.path)
     cache_dir = data.cache_dir if data.cache_dir == cache.NONE else _absolute(data.cache_dir)
-    return dataclasses.replace(data, path=path, data_dir=_absolute(data.data_dir), cache_dir=cache_dir)
+    places = {"data_dir": _absolute(data.data_dir), "unlabelled": _absolute(data.unlabelled)}
+    return dataclasses.replace(data, path=path, cache_dir=cache_dir, **places)
 
 
 def _shallow(value: typing.Any) -> dict[str, typing.Any]:

@@ -32,7 +32,7 @@ from danas_jax.space import Bounds
 from danas_jax.supernet.evaluate import scored, slice_parts, subnet_answers
 from danas_jax.supernet.mixture import mixture_slopes
 from danas_jax.task import task_of
-from danas_jax.teachers.soft_labels import taught
+from danas_jax.teachers.unlabelled import all_taught
 
 
 class Trained:
@@ -176,8 +176,5 @@ def open_trained(folder: str | Path) -> Trained:
     splits = data.load("train", "search"), data.load("search", "search")
     with run.lock(folder):
         if config.search.accuracy_from == "training":
-            splits = (
-                taught(splits[0], config.retrain, config.seed, data.class_names, config.data.cache_dir, folder),
-                splits[1],
-            )
+            splits = all_taught(data, splits[0], config.retrain, config, "search", folder), splits[1]
         return Trained(config, folder, *splits, len(data.class_names), (low, high), tables)

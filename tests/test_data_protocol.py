@@ -22,6 +22,9 @@ ALLOWED = {
     ("export", "search"),
     ("export", "validation"),
     ("test", "test"),
+    ("copies", "search"),
+    ("copies", "validation"),
+    ("copies", "test"),
 }
 
 

@@ -1,8 +1,39 @@
-"""Classes of unequal size: weights of their labels, or an epoch in which each comes equally often."""
+"""What an epoch shows: every example, each class equally often, or a share of those without a label, in turns."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+_UNLABELLED, _TOGETHER = 20, 40  # added to a stream of random numbers: the order of the unlabelled ones, and of all
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Examples without a label, the first `count` of a training's; their label is -1."""
+
+    count: int
+    shown: np.ndarray  # rows of those that are learned from, int64, ascending
+    per_epoch: int  # of `shown`, in turns
+    classes: np.ndarray | None = None  # the likeliest class of each of `shown`, where soft labels tell it
+    confidence_min: float = 0.0  # where no soft labels tell: who makes them at each step leaves out what is below
+
+    def epoch_images(self, images: int) -> int:
+        """Examples that an epoch shows, of `images` in all."""
+        return images - self.count + self.per_epoch
+
+    def order(self, labels: np.ndarray, balanced: bool, seed: int, stream: int, epoch: int) -> np.ndarray:
+        """The rows of an epoch in their order: those with `labels` [N] once, and the next ones of the others.
+
+        `balanced`: of either the classes equally often.
+        """
+        known = labels[self.count :]
+        first = self.count + epoch_order(len(known), known if balanced else None, seed, stream, epoch)
+        classes = self.classes if balanced and self.classes is not None else np.zeros(len(self.shown), np.int64)
+        other = epoch_order(len(self.shown), classes, seed, stream + _UNLABELLED, epoch, self.per_epoch)
+        together = np.concatenate([first, self.shown[other]])
+        return np.random.default_rng([seed, stream + _TOGETHER, epoch]).permutation(together)
 
 
 def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -11,13 +42,17 @@ def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return (len(labels) / (num_classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def epoch_order(images: int, classes: np.ndarray | None, seed: int, stream: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    images: int, classes: np.ndarray | None, seed: int, stream: int, epoch: int, count: int | None = None
+) -> np.ndarray:
     """The rows of an epoch in their order, int64 [images]: a function of (seed, stream, epoch) and the classes.
 
     Without `classes` every row once. With the class of each row [images], every class equally often (but for one):
     a small one shows each of its rows several times, of a large one other rows have their turn in the next epoch.
+    These may be `count` rows instead of `images`.
     """
     rng = np.random.default_rng([seed, stream, epoch])
+    images = images if count is None or classes is None else count
     if classes is None:
         return rng.permutation(images)
     present = np.unique(classes)

@@ -58,7 +58,9 @@ def training_batch(
     With `class_weights` [K] an example's targets sum to the weight of its class: the cross-entropy is linear in its
     targets, so that weighs its loss, in a mixed pair each example's share. A teacher's answers are not weighted (it has
     learned from weighted labels, and tells all classes); as the weights' mean over the split is 1, a blend of labels
-    and answers keeps its shares. A teacher's `answers` [B, K] take their share of the targets before pairs are mixed.
+    and answers keeps its shares. A teacher's `answers` [B, K] take their share of the targets before pairs are mixed;
+    answers of zeros are none. An example without a label (-1) has the answers alone, and where there are none targets
+    of 0, which teach nothing: then the others' are multiplied, so that the loss is the mean over those with a label.
     """
     # A balanced epoch may show an example twice, in two views: there a place in the training has a key, not an example.
     # Recorded views, one of each example, are the example's own.
@@ -70,7 +72,11 @@ def training_batch(
         targets = targets * jnp.asarray(class_weights)[labels[rows], None]
     if answers is not None:
         soft = tempered(answers, settings.teacher_temperature)
-        targets = (1 - settings.teacher_share) * targets + settings.teacher_share * soft
+        share = jnp.where(labels[rows] < 0, 1.0, settings.teacher_share * (answers.sum(axis=1) > 0))[:, None]
+        targets = (1 - share) * targets + share * soft
+    elif labels.ndim == 1:
+        known = labels[rows] >= 0
+        targets = jnp.where(known[:, None], targets * (len(rows) / jnp.maximum(known.sum(), 1)), 0)
     return mixed(keys, codes_of(keys, raw if places is None else raw[places]), targets, settings.mixup, settings.cutmix)
 
 
@@ -91,8 +97,11 @@ def view_number(settings: Recipe, epoch: int, within: int, steps_per_epoch: int)
 
 
 def class_weights_of(labels: np.ndarray, num_classes: int, settings: Recipe) -> np.ndarray | None:
-    """What `settings.class_weights` make of the training split's `labels` [N]: float32 [K], None = unweighted."""
-    return None if settings.class_weights == "none" else balanced_weights(labels, num_classes)
+    """What `settings.class_weights` make of the training split's `labels` [N]: float32 [K], None = unweighted.
+
+    Examples without a label (-1) do not count.
+    """
+    return None if settings.class_weights == "none" else balanced_weights(labels[labels >= 0], num_classes)
 
 
 def tempered(probabilities: jax.Array, temperature: float) -> jax.Array:

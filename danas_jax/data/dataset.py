@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from danas_jax.config import DataSettings
+from danas_jax.data.balance import Pool
 from danas_jax.data.cache import cached_items
 from danas_jax.data.rows import Rows
 from danas_jax.data.soft_labels import SoftLabels
-from danas_jax.data.sources import folder, manifest, npz, synthetic
+from danas_jax.data.sources import folder, manifest, npz, synthetic, unlabelled
 from danas_jax.data.sources.base import Progress, Source, report_unreadable
 from danas_jax.data.splits import Items, hold_out, limit_per_class
 from danas_jax.errors import UserError
@@ -22,11 +23,12 @@ from danas_jax.task import task_of
 from danas_jax.views.frame import FITS, Size
 
 PROTOCOL: dict[str, tuple[str, ...]] = {  # phase -> splits it may read
-    "train": ("train",),
-    "search": ("train", "search"),  # train only to recalibrate batch norm
-    "retrain": ("train", "search", "validation"),  # validation only to choose the epoch
+    "train": ("train", "unlabelled"),
+    "search": ("train", "search", "unlabelled"),  # train only to recalibrate batch norm, or to train systems alone
+    "retrain": ("train", "search", "validation", "unlabelled"),  # validation only to choose the epoch
     "export": ("train", "search", "validation"),  # what retraining read: to calibrate int8, fine-tune, choose
     "test": ("test",),
+    "copies": ("search", "validation", "test"),  # compared with unlabelled pictures by hash, for copies to be left out
 }
 SPLITS = ("train", "search", "validation", "test")
 
@@ -47,9 +49,20 @@ class Split:
     scale: tuple[float, ...] = ()  # what a raw number times gives its unit (one, or a number per channel); () = unknown
     fit: str = FITS[0]  # how pictures of another shape were brought to this one
     soft_labels: SoftLabels | None = None  # a teacher's, see danas_jax/teachers
+    pool: Pool | None = None  # the first ones have no label, see teachers/unlabelled.py
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """The rows of examples that have a label, ascending."""
+        return np.arange(self.pool.count if self.pool else 0, len(self))
+
+    @property
+    def epoch_images(self) -> int:
+        """Examples that an epoch shows."""
+        return self.pool.epoch_images(len(self)) if self.pool else len(self)
 
 
 _Reader = Callable[[str, Items, Progress | None], Split]
@@ -65,6 +78,7 @@ class Data:
     fingerprint: str  # of the source; equal means the same examples
     items: dict[str, Items]  # what each split consists of, before decoding
     _read: _Reader = field(repr=False)
+    unlabelled: Items | None = None  # of data.unlabelled, which is read as a split of its own
     _decoded: dict[str, Split] = field(default_factory=dict, repr=False)
 
     @property
@@ -94,7 +108,10 @@ class Data:
             allowed = PROTOCOL.get(phase, f"nothing, phases are {sorted(PROTOCOL)}")
             raise ProtocolError(f"phase {phase!r} asked for split {split!r}; it may read {allowed}")
         if split not in self._decoded:
-            self._decoded[split] = self._read(split, self.items[split], progress)
+            items = self.unlabelled if split == unlabelled.UNLABELLED else self.items[split]
+            if items is None:
+                raise ProtocolError(f"phase {phase!r} asked for unlabelled pictures, there are none")
+            self._decoded[split] = self._read(split, items, progress)
         return self._decoded[split]
 
 
@@ -109,12 +126,18 @@ def open_data(settings: DataSettings, native_px: Size, seed: int) -> Data:
         splits["train"] = limit_per_class(splits["train"], settings.limit_per_class, seed)
     train, search = hold_out(splits["train"], settings.search_fraction, seed, "search", source.class_names)
     items = {"train": train, "search": search, "validation": splits["validation"], "test": splits["test"]}
+    others = unlabelled.open_source(settings, native_px) if settings.unlabelled else None
 
     def read(split: str, items: Items, progress: Progress | None) -> Split:
         warnings: list[str] = []
-        raw, readable, bad = cached_items(source, items.keys, settings.cache_dir, progress, warnings)
-        report_unreadable(bad, len(items), settings, source.noun, warnings)
+        of, place = source, ""
+        if others is not None and split == unlabelled.UNLABELLED:
+            of, place = others, f"data.unlabelled = {settings.unlabelled!r}"
+        raw, readable, bad = cached_items(of, items.keys, settings.cache_dir, progress, warnings)
+        report_unreadable(bad, len(items), settings, of.noun, warnings, place)
         items = items.where(readable) if bad else items
+        if of is others:
+            return Split(raw, items.labels, items.keys, tuple(f"{split}: {text}" for text in warnings))
         counts = task_of(items.labels).class_counts(items.labels, len(source.class_names))
         for name, count in zip(source.class_names, counts, strict=True):
             if not count:
@@ -128,7 +151,9 @@ def open_data(settings: DataSettings, native_px: Size, seed: int) -> Data:
             settings.fit,
         )  # fmt: skip
 
-    return Data(source.class_names, source.shape, source.warnings, source.fingerprint, items, read)
+    told = source.warnings + (others.warnings if others else ())
+    listed = others.splits[unlabelled.UNLABELLED] if others else None
+    return Data(source.class_names, source.shape, told, source.fingerprint, items, read, listed)
 
 
 def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:

@@ -121,7 +121,7 @@ class Alone:
         found = tuple(
             _judged(layers, source, done.params, done.stats, judge, self.metric) for judge in self.judges.values()
         )
-        self.table.add(key, name, seed, recipe.epochs, image_views(recipe, len(self.training)), found)
+        self.table.add(key, name, seed, recipe.epochs, image_views(recipe, self.training.epoch_images), found)
         shutil.rmtree(folder)
         return found
 

@@ -58,7 +58,7 @@ def fit(
     Raises Diverged at the end of an epoch in which the loss, the gradient or the weights were no longer numbers; its
     message is `blame` of what failed.
     """
-    steps_per_epoch = max(1, len(training) // settings.batch_size)
+    steps_per_epoch = max(1, training.epoch_images // settings.batch_size)
     optimiser = make_optimiser(settings, steps_per_epoch * settings.epochs)
     labels = jax.device_put(training.labels)
     step_program = _step_program(logits_of, source, settings, optimiser, training.labels, classes, teacher)
@@ -71,11 +71,13 @@ def fit(
         "history": np.full((settings.epochs, 2), np.nan),  # loss, validation accuracy of each epoch
     }
     state = checkpoints.restore(state) or state
-    balanced = training.labels if settings.sampling == "balanced" else None
+    balanced = settings.sampling == "balanced"
 
     @lru_cache(maxsize=2)
     def order(view: int) -> np.ndarray:
-        return epoch_order(len(training), balanced, seed, 5, view)
+        if training.pool is not None:
+            return training.pool.order(training.labels, balanced, seed, 5, view)
+        return epoch_order(len(training), training.labels if balanced else None, seed, 5, view)
 
     def rows_of(step: int) -> np.ndarray:
         epoch, i = divmod(step, steps_per_epoch)

@@ -122,7 +122,7 @@ def retrain_one(
             "epochs": done.history,
             "validation_accuracy": done.validation_accuracy,
             "validation_interval": done.validation_interval,
-            "image_views": image_views(config.retrain, len(training)),
+            "image_views": image_views(config.retrain, training.epoch_images),
         },
     )
 

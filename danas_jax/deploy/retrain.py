@@ -92,7 +92,7 @@ def with_interval(log: Callable[[dict], None], images: int, seed: int) -> Callab
 
 
 def image_views(settings: RetrainSettings, images: int) -> int:
-    """Image views one retraining spends (forward and backward of one image = one view)."""
+    """Image views one retraining spends on an epoch of `images` (forward and backward of one image = one view)."""
     return max(1, images // settings.batch_size) * settings.batch_size * settings.epochs
 
 
@@ -106,7 +106,8 @@ def float_logits(
 
 def _validator(layers, source, settings, training, validation, seed, metric) -> Callable:
     """validate(params) -> (BN statistics from training images, accuracy and `metric` on validation's deployed view)."""
-    chosen = calibration_rows(seed, RETRAIN_CALIBRATION, len(training), settings.calibration_images)
+    labelled = training.labelled
+    chosen = labelled[calibration_rows(seed, RETRAIN_CALIBRATION, len(labelled), settings.calibration_images)]
     calibrating = source.deployed(training.raw[chosen])
     calibrating = jnp.asarray(calibration_batches(calibrating, len(calibrating)))
     codes = Batches(batches(source.deployed(validation.raw), validation.labels)[0], jax.device_put)

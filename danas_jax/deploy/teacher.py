@@ -14,9 +14,11 @@ from danas_jax.layers import LayerSpec
 from danas_jax.space import SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.distil import outcomes
-from danas_jax.supernet.evaluate import calibration_batches, network_program
+from danas_jax.supernet.evaluate import batches, calibration_batches, network_program
 from danas_jax.supernet.network import Network, normalise_pixels
 from danas_jax.views.base import NetworkInput
+
+_ASKED = 1024  # whole examples at a time
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,17 @@ class Teacher:
         """
         logits = jnp.asarray(Network(self.layers).apply(variables, normalise_pixels(views)))
         return jax.nn.softmax(outcomes(logits, multi_label))
+
+
+def whole_answers(teacher: Teacher, raw: np.ndarray) -> np.ndarray:
+    """The teacher's probabilities of whole examples, as they are deployed, float32 [N, K] of raw ones [N, ...]."""
+    program, found = network_program(teacher.layers)[1], []
+    for start in range(0, len(raw), _ASKED):
+        codes = teacher.source.deployed(raw[start : start + _ASKED])
+        pieces = batches(codes, np.zeros(len(codes), np.int32))[0]
+        logits = program(teacher.variables["params"], teacher.variables["batch_stats"], pieces)
+        found.append(np.asarray(jax.nn.softmax(logits)).reshape(-1, logits.shape[-1])[: len(codes)])
+    return np.concatenate(found)
 
 
 def largest_subnet(

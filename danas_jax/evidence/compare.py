@@ -132,7 +132,8 @@ def _refuse_other_settings(saved: Path, result: dict[str, Any], row: Row) -> Non
 def settings(config: Config) -> Config:
     """What a row's result depends on: the config without where things lie, which another machine may change."""
     path = config.data.path if config.data.source == "tfds" else ""  # there it is a name
-    data = replace(config.data, path=path, data_dir="", cache_dir="")
+    unlabelled = Path(config.data.unlabelled).name
+    data = replace(config.data, path=path, data_dir="", cache_dir="", unlabelled=unlabelled)
     train, retrain = (
         replace(part, teacher=Path(part.teacher).name, init_from=Path(part.init_from).name)
         for part in (config.train, config.retrain)

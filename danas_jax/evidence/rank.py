@@ -30,7 +30,7 @@ from danas_jax.report.table import budget_text
 from danas_jax.search import predictor
 from danas_jax.supernet.in_flight import on_devices
 from danas_jax.task import task_of
-from danas_jax.teachers.soft_labels import taught
+from danas_jax.teachers.unlabelled import all_taught
 from danas_jax.trained import Trained, open_trained
 
 SUPERNET = "supernet"
@@ -98,7 +98,7 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
             [naswot(net, source.deployed(seen), settings.pool_seed) for net, source in zip(layers, inputs, strict=True)]
         )
     recipe = settings.recipe or config.retrain
-    training = taught(splits["train"], recipe, config.seed, data.class_names, config.data.cache_dir, folder)
+    training = all_taught(data, splits["train"], recipe, config, "retrain", folder)
     alone = Alone(
         recipe, training, {name: splits[name] for name in JUDGES},
         config.search.metric, data.fingerprint, Table(settings.table or folder / "rank" / "trained.csv", JUDGES),
@@ -107,7 +107,7 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
     ids = tuple(space.candidate_id(genes) for genes in pool.genes)
     jobs = list(itertools.product(range(len(settings.seeds)), range(len(ids))))
     missing = sum(alone.table.get(alone.key(layers[i], inputs[i], settings.seeds[s])) is None for s, i in jobs)
-    views = image_views(alone.recipe, len(alone.training))
+    views = image_views(alone.recipe, alone.training.epoch_images)
     say(f"rank: {len(jobs)} trainings of {views:,} image views each, {missing} of them still to do")
 
     def train(job: tuple[int, int]) -> tuple[float, ...]:

@@ -24,17 +24,19 @@ def retrain_phase(state: Run) -> dict:
     params = run.read_arrays(weights) if weights.exists() else {}
     parts = {name: state.load(name, "retrain") for name in ("train", "search")}
     training = deploy_finalists.joined(parts["train"], parts["search"])
-    training = state.taught(training, state.config.retrain, **parts)
     validation = state.load("validation", "retrain")
     unique = deploy_finalists.each_once(_finalists(state))
     config, begin, teacher = state.config, None, None
     if config.retrain.init_from:
         begin = Start.of(config.retrain, "retrain", state.data.class_names)
-    if config.retrain.distillation:
+    alone = bool(config.data.unlabelled and not config.retrain.teacher)  # then the supernet says what they show
+    if config.retrain.distillation or alone:
         upper = np.array(run.phase_payload(state.folder, "train")["trained_bounds"][1])
         teacher = largest_subnet(
             config.space, params, upper, state.num_classes, training, config.retrain.calibration_images, config.seed
         )
+    training = state.taught("retrain", training, config.retrain, own=teacher if alone else None, **parts)
+    teacher = teacher if config.retrain.distillation else None
 
     def work(finalist: Finalist, log: Callable[[dict], None]) -> None:
         folder = state.folder / "retrain" / finalist.name

@@ -6,16 +6,19 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from danas_jax import config_io, run
 from danas_jax.config import Config, RetrainSettings, TrainSettings
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import Data, Split
+from danas_jax.deploy.teacher import Teacher
 from danas_jax.hardware import lut
 from danas_jax.hosts import ALONE, Hosts
+from danas_jax.report.files import UNLABELLED
 from danas_jax.report.teacher_doubts import write_doubts
 from danas_jax.space import Bounds
-from danas_jax.teachers.soft_labels import taught
+from danas_jax.teachers.unlabelled import all_taught, labelled_alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +47,32 @@ class Run:
             say(f"warning: {warning}")
         return loaded
 
-    def taught(self, training: Split, settings: TrainSettings | RetrainSettings, **parts: Split) -> Split:
-        """`training`, made of `parts`, with the soft labels of the teacher that `settings` name, if they do."""
+    def taught(
+        self,
+        phase: str,
+        training: Split,
+        settings: TrainSettings | RetrainSettings,
+        own: Teacher | None = None,
+        **parts: Split,
+    ) -> Split:
+        """`training`, made of `parts`, behind the unlabelled pictures, with the soft labels of its teacher.
+
+        That is the one that `settings` name, else for the unlabelled ones `own`.
+        """
         config, names = self.config, self.data.class_names
-        found = taught(training, settings, config.seed, names, config.data.cache_dir, self.folder)
-        if found.soft_labels is not None:
-            say(write_doubts(self.folder, Path(settings.teacher).name, found.soft_labels, parts, names))
+        if config.data.unlabelled:
+            self.load("unlabelled", phase)
+            self.load("test", "copies")  # with progress, like the other two
+        found = all_taught(self.data, training, settings, config, phase, self.folder, own, self._note_unlabelled)
+        if settings.teacher and (soft := labelled_alone(found)) is not None:
+            say(write_doubts(self.folder, Path(settings.teacher).name, soft, parts, names))
         return found
+
+    def _note_unlabelled(self, found: dict[str, Any]) -> None:
+        """What became of the unlabelled pictures in one phase, beside what is known of the others."""
+        path = self.folder / "report" / UNLABELLED
+        known = run.read_json(path) if path.exists() else {}
+        run.write_json(path, {"folder": self.config.data.unlabelled, **known, **found})
 
     def tell_hosts(self, phase: str) -> None:
         """The other hosts do their part of `phase`, with the data read that this one has read before (follower.py)."""

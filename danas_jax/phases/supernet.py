@@ -32,10 +32,11 @@ def train_phase(state: Run) -> dict:
     if config.supernet_from:
         say(f"supernet: taken from {config.supernet_from}")
         return reuse.adopt(config, state.folder)
-    counts = ", ".join(f"{split} {len(items)}" for split, items in state.data.items.items())
+    listed = {**state.data.items, **({"unlabelled": state.data.unlabelled} if state.data.unlabelled else {})}
+    counts = ", ".join(f"{split} {len(items)}" for split, items in listed.items())
     say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
     split = state.load("train", "train")
-    split = state.taught(split, config.train, train=split)
+    split = state.taught("train", split, config.train, train=split)
     state.tell_hosts("train")
     checkpoints = Checkpoints(state.folder / "supernet" / "checkpoints")
     with Progress("train supernet") as progress:
@@ -53,7 +54,7 @@ def train_phase(state: Run) -> dict:
         )  # fmt: skip
     checkpoints.close()
     run.write_arrays(state.folder / reuse.WEIGHTS, params)
-    plan = Plan(config.space, config.train.scaled, state.bounds, len(split), config.seed)
+    plan = Plan(config.space, config.train.scaled, state.bounds, split.epoch_images, config.seed)
     return reuse.payload_of(state.bounds, plan.image_views(), state.data.class_names)
 
 
@@ -66,7 +67,7 @@ def search_phase(state: Run) -> dict:
         return {}
     training, slice_ = state.load("train", "search"), state.load("search", "search")
     if config.search.accuracy_from == "training":
-        training = state.taught(training, config.retrain, train=training)
+        training = state.taught("search", training, config.retrain, train=training)
     together = config.search.accuracy_from == "supernet"
     if together:
         state.tell_hosts("search")

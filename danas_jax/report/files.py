@@ -11,6 +11,7 @@ from danas_jax import run
 
 MEMORY, EXAMPLES, DIAGNOSTICS = "memory.json", "examples.json", "diagnostics.json"  # in <run>/report/, derived.py
 TEACHER = "teacher.json"  # likewise, teacher_doubts.py
+UNLABELLED = "unlabelled.json"  # likewise, teachers/unlabelled.py
 File = Mapping[str, Any]
 
 
@@ -29,6 +30,7 @@ class RunFiles:
     diagnostics: File = field(default_factory=dict)
     teacher: File = field(default_factory=dict)
     splits: File = field(default_factory=dict)
+    unlabelled: File = field(default_factory=dict)
     exported: Mapping[str, File] = field(default_factory=dict)  # network's name -> its manifest
     emulated: Mapping[str, Sequence[File]] = field(default_factory=dict)  # name -> what it took on emulated cores
 
@@ -57,6 +59,7 @@ def read_run(folder: Path) -> RunFiles:
             ("diagnostics", f"report/{DIAGNOSTICS}"),
             ("teacher", f"report/{TEACHER}"),
             ("splits", "splits.json"),
+            ("unlabelled", f"report/{UNLABELLED}"),
         )
     }
     exports = [folder / "export" / str(entry.get("name")) for entry in read["summary"].get("finalists", [])]

@@ -31,7 +31,7 @@ from danas_jax.report.blocks import (
 )
 from danas_jax.report.files import RunFiles, read_run
 from danas_jax.report.markdown import markdown
-from danas_jax.report.sections import curves, diagnostics, figures, finalists, origin, search, teacher
+from danas_jax.report.sections import curves, diagnostics, figures, finalists, origin, search, teacher, unlabelled
 from danas_jax.report.svg import svg
 from danas_jax.report.systems import networks, systems
 
@@ -64,6 +64,7 @@ def sections(files: RunFiles) -> list[Section]:
         figures.section(files),
         curves.section(files),
         teacher.section(files),
+        unlabelled.section(files),
         diagnostics.section(files),
         origin.cost_section(files),
         origin.origin_section(files),

@@ -24,8 +24,13 @@ def outcomes(logits: jax.Array, multi_label: bool) -> jax.Array:
 
 
 def share_right(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Share of right decisions: the highest of logits [B, K], or with labels [B, K] each of them above 0."""
-    return jnp.mean((logits > 0) == (labels > 0) if labels.ndim == 2 else logits.argmax(-1) == labels)
+    """Share of right decisions: the highest of logits [B, K], or with labels [B, K] each of them above 0.
+
+    Examples without a label (-1) do not count.
+    """
+    if labels.ndim == 2:
+        return jnp.mean((logits > 0) == (labels > 0))
+    return jnp.sum(logits.argmax(-1) == labels) / jnp.maximum(jnp.sum(labels >= 0), 1)
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,19 @@ class Distillation:
 
     kind: Literal["soft_labels", "alpha"]
     label_weight: float
+    confidence_min: float = 0.0  # the teacher's, below which nothing is learned of an example without a label
 
     def targets(self, teacher_logits: jax.Array, labels: jax.Array) -> jax.Array:
         """What the loss takes, from the teacher's logits and the smoothed labels [B, K].
 
         The cross-entropy is linear in its targets, so soft labels are blended here: [B, K]. The divergence is not: it
         gets both, as [2, B, K]. Of labels of any number of classes all have one more axis, see `outcomes`.
+        Labels that are all 0 are none; soft labels that are all 0 teach nothing.
         """
         soft = jax.nn.softmax(outcomes(teacher_logits, labels.ndim > teacher_logits.ndim))
+        if self.confidence_min:
+            sure = (labels.sum(-1) > 0) | (soft.max(-1) >= self.confidence_min)
+            soft = jnp.where(sure[..., None], soft, 0)
         if self.kind == "alpha":
             return jnp.stack([soft, labels])
         return soft if not self.label_weight else self.label_weight * labels + (1 - self.label_weight) * soft
@@ -54,7 +64,7 @@ class Distillation:
         if self.kind == "soft_labels":
             return label_loss(logits, targets)
         alike = outcomes(logits, targets[0].ndim > logits.ndim)
-        loss = adaptive_alpha_divergence(alike, targets[0]).mean()
+        loss = jnp.where(targets[0].sum(-1) > 0, adaptive_alpha_divergence(alike, targets[0]), 0).mean()
         if self.label_weight:
             loss = self.label_weight * label_loss(logits, targets[1]) + (1 - self.label_weight) * loss
         return loss

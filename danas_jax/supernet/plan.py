@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from danas_jax.config import TrainSettings, elastic_kinds, kind_of
-from danas_jax.data.balance import epoch_order
+from danas_jax.data.balance import Pool, epoch_order
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.elastic import Envelope
@@ -40,9 +40,10 @@ class Plan:
     space: SearchSpace
     settings: TrainSettings
     bounds: Bounds
-    images: int
+    images: int  # of an epoch
     seed: int
-    labels: np.ndarray | None = None  # of the images, int32 [images]; rows of a balanced sampling depend on them
+    labels: np.ndarray | None = None  # of all images, int32; rows of a balanced sampling depend on them
+    pool: Pool | None = None  # images without a label
 
     @property
     def steps_per_epoch(self) -> int:
@@ -57,8 +58,11 @@ class Plan:
     def rows(self, step: int) -> np.ndarray:
         """The step's images, int64 [B]."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        classes = self.labels if self.settings.sampling == "balanced" else None
-        order = epoch_order(self.images, classes, self.seed, 1, epoch)
+        balanced = self.settings.sampling == "balanced"
+        if self.pool is not None and self.labels is not None:
+            order = self.pool.order(self.labels, balanced, self.seed, 1, epoch)
+        else:
+            order = epoch_order(self.images, self.labels if balanced else None, self.seed, 1, epoch)
         size = self.settings.batch_size
         return np.resize(order[within * size : (within + 1) * size], size)
 

@@ -103,7 +103,7 @@ def train(
 
 
 def _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, resident, start) -> dict:
-    plan = Plan(space, settings, bounds, len(split), seed, split.labels)
+    plan = Plan(space, settings, bounds, split.epoch_images, seed, split.labels, split.pool)
     devices = batch_devices(settings.batch_size)
     largest = shape_envelope(space, bounds[1], plan.largest_shape(bounds[1]))
     layers = elastic.envelope_layers(space, largest, num_classes)
@@ -123,7 +123,7 @@ def _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, 
     feed = Feed(split.raw, plan.rows, plan.steps, resident, devices)
     batch = batch_program(space, settings, split.labels, num_classes, devices)
     update = update_program(settings, optimiser, devices)
-    distillation = Distillation(settings.distillation, settings.label_weight)
+    distillation = Distillation(settings.distillation, settings.label_weight, in_place_confidence_min(split))
     # Soft labels need no loss of their own, so the random subnets run the largest's program.
     student_loss = label_loss if distillation.kind == "soft_labels" else distillation
 
@@ -181,6 +181,11 @@ def _train(space, settings, bounds, split, num_classes, seed, checkpoints, log, 
             checkpoints.save(step + 1, {**weights, "step": np.asarray(step + 1)})
     feed.close()
     return jax.device_get(weights["average" if settings.ema_decay else "params"])
+
+
+def in_place_confidence_min(split: Split) -> float:
+    """From which probability on the largest subnet teaches an unlabelled picture; 0 where soft labels have told."""
+    return split.pool.confidence_min if split.pool is not None and split.soft_labels is None else 0.0
 
 
 def batch_program(

@@ -28,7 +28,7 @@ def duplicate_groups(measured: Measured) -> np.ndarray:
     if len(measured.dhash):
         representatives = rows[np.sort(first)]
         pairs = representatives[near_pairs(measured.dhash[representatives])]
-        links.append(pairs[_alike(measured.thumbnail, pairs)])
+        links.append(pairs[alike(measured.thumbnail, measured.thumbnail, pairs)])
     edges = np.concatenate(links)
     count = len(measured.keys)
     matrix = coo_matrix((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count))
@@ -70,13 +70,13 @@ def _found_before(apart: np.ndarray, band: int) -> np.ndarray:
     return np.any([np.bitwise_count(part) <= 1 for part in parts] or [np.zeros(len(apart), bool)], axis=0)
 
 
-def _alike(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Which pairs [P, 2] of thumbnails uint8 [N, T] show the same, bool [P]; brightness and contrast do not count."""
-    alike = np.zeros(len(pairs), bool)
+def alike(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Which pairs [P, 2] of thumbnails uint8 [N, T] and [M, T] show the same, bool [P]; brightness, contrast aside."""
+    found = np.zeros(len(pairs), bool)
     for start in range(0, len(pairs), 65536):
         some = pairs[start : start + 65536]
-        one, other = (thumbnails[some[:, side]].astype(np.float32) for side in (0, 1))
+        one, other = (thumbnails[some[:, i]].astype(np.float32) for i, thumbnails in enumerate((first, second)))
         one, other = one - one.mean(1, keepdims=True), other - other.mean(1, keepdims=True)
         lengths = np.sqrt((one**2).sum(1) * (other**2).sum(1))
-        alike[start : start + 65536] = (one * other).sum(1) >= _ALIKE * np.maximum(lengths, 1e-3)
-    return alike
+        found[start : start + 65536] = (one * other).sum(1) >= _ALIKE * np.maximum(lengths, 1e-3)
+    return found

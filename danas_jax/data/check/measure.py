@@ -12,15 +12,13 @@ import numpy as np
 from PIL import Image
 
 from danas_jax.data import sound
+from danas_jax.data.check.looks import looks
 from danas_jax.data.sources.base import Progress, Source, read_items
 from danas_jax.errors import Unreadable
-from danas_jax.views.resize import grey
 
 SPLITS = ("train", "validation", "test")
-SIDE_PX = 144  # pictures are read at: divisible by the sides below
-_HASH_ROWS, _HASH_COLUMNS, _THUMBNAIL_PX = 8, 9, 18
+SIDE_PX = 144  # pictures are read at: divisible by the sides of looks.py
 _CHUNK_BYTES = 64 * 2**20  # of examples read together, so that any number of them fits
-_PLAIN = 1.0  # standard deviation of the thumbnail below which a picture shows nothing [grey levels]
 _SILENT = 33  # largest magnitude of silence: -60 dB of full scale
 
 
@@ -55,7 +53,7 @@ def measure(source: Source, root: Path, progress: Progress | None = None) -> Mea
     for start in range(0, total, step):
         report = progress and (lambda done, _, start=start: progress(start + done, total))
         examples, here, reasons = read_items(sized, keys[start : start + step], report)
-        chunks.append(_of_pictures(examples) if pictures else _of_samples(examples, source))
+        chunks.append(looks(examples) if pictures else _of_samples(examples, source))
         readable.append(here)
         bad |= reasons
     kept = np.concatenate(readable)
@@ -107,21 +105,6 @@ def _clip_samples(path: Path) -> tuple[int]:
         head = sound.header(file.read(sound.HEAD_BYTES))
     size = min(head.size, os.path.getsize(path) - head.start)  # programs that cannot go back write a size of 2^32 - 1
     return (size * 8 // (head.channels * head.bits),)
-
-
-def _of_pictures(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """uint8 [n, SIDE_PX, SIDE_PX, 3] -> (plain bool [n], difference hash uint64 [n], thumbnail uint8 [n, 324])."""
-    levels = grey(images)[..., 0]
-
-    def means(rows: int, columns: int) -> np.ndarray:
-        parts = levels.reshape(len(levels), rows, SIDE_PX // rows, columns, SIDE_PX // columns)
-        return parts.sum((2, 4), dtype=np.float32) * (rows * columns / SIDE_PX**2)
-
-    # Only a step of more than a grey level sets a bit: in even areas the sign of the difference is noise.
-    steps = np.diff(means(_HASH_ROWS, _HASH_COLUMNS), axis=2) > 1.0
-    dhash = np.packbits(steps.reshape(len(levels), 64), axis=1).view(np.uint64)[:, 0]
-    small = means(_THUMBNAIL_PX, _THUMBNAIL_PX).reshape(len(levels), -1)
-    return small.std(1) < _PLAIN, dhash, np.rint(small).astype(np.uint8)
 
 
 def _of_samples(examples: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

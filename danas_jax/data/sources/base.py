@@ -114,8 +114,13 @@ def read_items(
     return kept, readable, bad
 
 
-def report_unreadable(bad: dict[str, str], total: int, settings: DataSettings, noun: str, warnings: list[str]) -> None:
-    """Name and count unreadable examples ({key: reason} of `total`) in `warnings`; UserError for too many."""
+def report_unreadable(
+    bad: dict[str, str], total: int, settings: DataSettings, noun: str, warnings: list[str], where: str = ""
+) -> None:
+    """Name and count unreadable examples ({key: reason} of `total`) in `warnings`; UserError for too many.
+
+    `where`: the setting that names their place, `data.path` where it is left out.
+    """
     if not bad:
         return
     named = ", ".join(f"{key} ({reason})" for key, reason in list(bad.items())[:5])
@@ -124,7 +129,7 @@ def report_unreadable(bad: dict[str, str], total: int, settings: DataSettings, n
     text = f"{len(bad)} of {total} {noun} cannot be read: {named}"
     if len(bad) > settings.max_unreadable_fraction * total:
         raise UserError(
-            f"data.path = {settings.path!r}: {text}; that is {len(bad) / total:.1%}, above "
+            f"{where or f'data.path = {settings.path!r}'}: {text}; that is {len(bad) / total:.1%}, above "
             f"data.max_unreadable_fraction = {settings.max_unreadable_fraction:g}"
         )
     warnings.append(text + " (left out)")
