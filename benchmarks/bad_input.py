@@ -5,6 +5,10 @@ A case is a function of (seed, parser, number), so a campaign goes on with --sta
 
     python benchmarks/bad_input.py --cases 2000 --seed 1
     python benchmarks/bad_input.py --parsers wav npz --cases 1 --start 731 --seed 1    # that case again
+    python benchmarks/bad_input.py --engine atheris --cases 2000 --seed 1
+
+With `--engine atheris` (pip install atheris) the same changes are made to files that have led to new lines of danas
+before; a failing file is kept in --keep, as its number does not tell it.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import contextlib
 import json
 import re
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -174,30 +179,63 @@ def case(parser: Parser, seed: int, number: int) -> bytes:
     return parser.packed(random) if parser.packed and random.random() < 0.5 else mutate(data, random)
 
 
-def campaign(parser: Parser, folder: Path, seed: int, start: int, cases: int) -> Tally:
-    """`cases` cases from `start` on; files are written into `folder`."""
-    tally, path = Tally(), folder / parser.file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(parser.valid[0])
-    parser.read(path)  # a valid file is read, and libraries are imported before memory is counted
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    for number in range(start, start + cases):
-        path.write_bytes(case(parser, seed, number))
+@dataclass
+class Trial:
+    """A parser at work in a folder; `run` hands it a file and counts what becomes of it."""
+
+    parser: Parser
+    folder: Path
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        self._path = self.folder / self.parser.file
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_bytes(self.parser.valid[0])
+        self.parser.read(self._path)  # a valid file is read, and libraries are imported before memory is counted
+        self._before = _memory_bytes()
+
+    def run(self, content: bytes, name: str) -> bool:
+        """Whether the parser did as it should."""
+        tally = self.tally
+        self._path.write_bytes(content)
         began = time.perf_counter()
-        end = _outcome(parser.read, path)
+        end = _outcome(self.parser.read, self._path)
         spent_s = time.perf_counter() - began
         tally.slowest_s = max(tally.slowest_s, spent_s)
-        tally.growth_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+        tally.growth_bytes = _memory_bytes() - self._before
         if spent_s > CASE_S:
             end = f"crash: took {spent_s:.1f} s"
         elif tally.growth_bytes > GROWTH_BYTES:
             end = f"crash: grew by {tally.growth_bytes / 2**20:.0f} MB"
         tally.cases[end.partition(":")[0]] += 1
         if end.startswith("crash"):
-            tally.failures.append(f"{parser.name}, seed {seed}, case {number}: {end}")
-            if tally.growth_bytes > GROWTH_BYTES:
-                break  # the maximum stays, so nothing more can be told
-    return tally
+            tally.failures.append(f"{self.parser.name}, {name}: {end}")
+        return not end.startswith("crash")
+
+
+def _memory_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def campaign(parser: Parser, folder: Path, seed: int, start: int, cases: int) -> Tally:
+    """`cases` cases from `start` on; files are written into `folder`."""
+    trial = Trial(parser, folder)
+    for number in range(start, start + cases):
+        trial.run(case(parser, seed, number), f"seed {seed}, case {number}")
+        if trial.tally.growth_bytes > GROWTH_BYTES:
+            break  # the maximum stays, so nothing more can be told
+    return trial.tally
+
+
+def guided(name: str, folder: Path, seed: int, cases: int, keep: Path) -> Tally:
+    """`cases` cases by bad_input_atheris.py, in a process of its own: libFuzzer ends the one that it runs in."""
+    answer = folder / f"{name}.json"
+    command = [sys.executable, str(Path(__file__).with_name("bad_input_atheris.py")), name, str(folder), str(answer)]
+    done = subprocess.run([*command, str(seed), str(cases), str(keep)], capture_output=True, text=True, check=False)
+    if not answer.exists():
+        return Tally(Counter(crash=1), failures=[f"{name}: ended with {done.returncode}: {done.stderr[-2000:]}"])
+    found = json.loads(answer.read_text())
+    return Tally(**{**found, "cases": Counter(found["cases"])})
 
 
 def _outcome(read: Callable[[Path], object], path: Path) -> str:
@@ -222,6 +260,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=2000, help="per parser (2000)")
     parser.add_argument("--start", type=int, default=0, help="number of the first case (0)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--engine", choices=("own", "atheris"), default="own")
+    parser.add_argument("--keep", type=Path, default=Path("bad_input"), help="atheris: failing files (bad_input/)")
     options = parser.parse_args(arguments)
     print(
         f"{'parser':<12}{'cases':>9}{'read':>9}{'refused':>9}{'failed':>8}{'slowest s':>11}{'grew MB':>9}", flush=True
@@ -229,8 +269,11 @@ def main(arguments: list[str] | None = None) -> int:
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(KeyboardInterrupt):
         for name in options.parsers:
-            made = PARSERS[name]()
-            tally = campaign(made, Path(folder) / name, options.seed, options.start, options.cases)
+            place = Path(folder) / name
+            if options.engine == "atheris":
+                tally = guided(name, place, options.seed, options.cases, options.keep)
+            else:
+                tally = campaign(PARSERS[name](), place, options.seed, options.start, options.cases)
             ends = tally.cases
             print(
                 f"{name:<12}{ends.total():>9}{ends['read']:>9}{ends['refused']:>9}{ends['crash']:>8}"

@@ -41,3 +41,19 @@ def test_a_crash_is_counted_and_can_be_repeated(tmp_path):
     assert 0 < tally.cases["crash"] == len(tally.failures)
     assert tally.failures[0].startswith("toy, seed 3, case ")
     assert "KeyError" in tally.failures[0]
+
+
+def test_cases_guided_by_coverage(tmp_path):
+    pytest.importorskip("atheris", reason="atheris is not installed")
+    tally = bad_input.guided("table", tmp_path / "work", 1, 60, tmp_path / "kept")
+    assert tally.failures == []
+    assert tally.cases.total() == 60
+    assert tally.cases["refused"] > 10
+    assert not (tmp_path / "kept").exists()
+
+
+def test_an_engine_that_dies_is_a_failure(tmp_path):
+    assert "no parser" not in PARSERS
+    tally = bad_input.guided("no parser", tmp_path / "work", 1, 60, tmp_path / "kept")
+    assert tally.cases["crash"] == 1
+    assert tally.failures[0].startswith("no parser: ended with 1")

@@ -65,6 +65,16 @@ def test_rank_correlations_equal_scipy(values, monkeypatch):
     assert np.isnan(metrics.kendall_tau(a, np.ones(60))) and np.isnan(metrics.spearman(a, np.ones(60)))
 
 
+def test_kendall_tau_is_that_of_all_pairs_with_ties():
+    rng = np.random.default_rng(0)
+    for count, values in [(n, k) for n in (2, 3, 7, 80) for k in (2, 5, 1000)]:
+        a, b = rng.integers(0, values, (2, count))
+        signs = [np.sign(x[:, None] - x) for x in (a, b)]
+        untied = np.prod([float(np.count_nonzero(sign)) for sign in signs])
+        expected = (signs[0] * signs[1]).sum() / np.sqrt(untied) if untied else np.nan
+        assert metrics.kendall_tau(a, b) == pytest.approx(expected, nan_ok=True)
+
+
 def test_hypervolume_by_hand():
     assert metrics.hypervolume(np.array([[0.25], [0.5]]), np.ones(1)) == pytest.approx(0.75)
     stairs = np.array([[1, 3], [2, 2], [3, 1], [3, 3], [5, 0]])  # one dominated, one beyond the reference

@@ -11,6 +11,7 @@ from search_toys import SPACE, tiny_space, toy_accuracy, toy_costs, violation
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
 from danas_jax.search import archive as archives
+from danas_jax.search import runner
 from danas_jax.search.finalists import choose
 from danas_jax.search.runner import search
 from danas_jax.views import data_text
@@ -130,6 +131,18 @@ def test_killed_in_any_generation_resumes_to_the_same_archive(strategy, die_at, 
     result = go(settings=settings, evaluate=dying, resume=resume)
     assert text_of(result) == whole
     assert len(calls) - 100 == total - done  # nothing was evaluated again
+
+
+def test_a_slow_save_comes_seldom_and_loses_nothing(saved_and_result, monkeypatch):
+    monkeypatch.setattr(runner, "_SAVE_SOON_S", -1.0)  # every save counts as slow
+    monkeypatch.setattr(runner, "_SAVE_EVERY", 1e12)
+    every, result = saved_and_result
+    saved = []
+    assert text_of(go(save=lambda state: saved.append(json.dumps(state)))) == text_of(result)
+    assert json.loads(saved[0])["rounds"] == json.loads(every[0])["rounds"]
+    assert len(saved) < len(every)
+    assert saved[-1] == every[-1]  # with all accuracies of the last rounds
+    assert text_of(go(resume=json.loads(saved[0]))) == text_of(result)
 
 
 def test_killed_while_saving_and_after_the_end(saved_and_result):

@@ -153,6 +153,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_found(tmp_path, caplog):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state)
     checkpoints.save(2, state)
+    checkpoints.wait()
     data = max((p for p in (tmp_path / "2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 1

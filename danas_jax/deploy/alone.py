@@ -113,11 +113,10 @@ class Alone:
         if known := self.table.get(key):
             return known
         folder, recipe = self.checkpoints / key, self._recipe
-        saved = Checkpoints(folder)
         start, _ = init_variables(layers, seed)
         smallest = min(self.judges.values(), key=len)  # somebody has to judge the last epoch
-        done = retrain(layers, source, start, recipe, self.training, smallest, seed, saved, log, self.metric)
-        saved.close()
+        with Checkpoints(folder) as saved:
+            done = retrain(layers, source, start, recipe, self.training, smallest, seed, saved, log, self.metric)
         found = tuple(
             _judged(layers, source, done.params, done.stats, judge, self.metric) for judge in self.judges.values()
         )

@@ -109,12 +109,11 @@ def retrain_one(
         start = jax.tree.map(np.asarray, subnet_params(finalist.layers, finalist.source, supernet))
     else:
         start, _ = init_variables(finalist.layers, seed)
-    checkpoints = Checkpoints(folder / "checkpoints")
-    done = retrain(
-        finalist.layers, finalist.source, start, config.retrain, training, validation, seed, checkpoints, log,
-        config.search.metric, teacher, rates,
-    )  # fmt: skip
-    checkpoints.close()
+    with Checkpoints(folder / "checkpoints") as saved:
+        done = retrain(
+            finalist.layers, finalist.source, start, config.retrain, training, validation, seed, saved, log,
+            config.search.metric, teacher, rates,
+        )  # fmt: skip
     run.write_arrays(folder / "weights.npz", {"params": done.params, "stats": done.stats})
     run.write_json(
         folder / "history.json",

@@ -118,12 +118,11 @@ def int8_network(
             accuracy = tuned(params).accuracy
             return accuracy, accuracy
 
-        saved = Checkpoints(checkpoints)
-        found = fine_tune(
-            calibrated.model, source, params, stats, verdict, settings, recipe, training, seed, saved,
-            calibrated.accuracy, with_interval(log, len(validation), seed),
-        )  # fmt: skip
-        saved.close()
+        with Checkpoints(checkpoints) as saved:
+            found = fine_tune(
+                calibrated.model, source, params, stats, verdict, settings, recipe, training, seed, saved,
+                calibrated.accuracy, with_interval(log, len(validation), seed),
+            )  # fmt: skip
         attempts.append(tuned(found))
     chosen = best(attempts)
     how = {

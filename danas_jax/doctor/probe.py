@@ -63,10 +63,8 @@ def step() -> dict:
     split = Split(raw, np.arange(8, dtype=np.int32) % 2, tuple(map(str, range(8))))
     settings = TrainSettings(epochs=1, batch_size=8, random_subnets=1, calibration_images=8)
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Checkpoints(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, Checkpoints(Path(folder)) as saved:
         train(space, settings, (space.min_genes, space.max_genes), split, 2, 0, saved, log.append)
-        saved.close()
     return {"loss": log[-1]["loss"], "step_s": time.perf_counter() - began}
 
 

@@ -38,8 +38,8 @@ def train_phase(state: Run) -> dict:
     split = state.load("train", "train")
     split = state.taught("train", split, config.train, train=split)
     state.tell_hosts("train")
-    checkpoints = Checkpoints(state.folder / "supernet" / "checkpoints")
-    with Progress("train supernet") as progress:
+    folder = state.folder / "supernet" / "checkpoints"
+    with Progress("train supernet") as progress, Checkpoints(folder) as checkpoints:
 
         def log(event: dict) -> None:
             progress.show(event)
@@ -52,7 +52,6 @@ def train_phase(state: Run) -> dict:
             config.space, config.train.scaled, state.bounds, split, state.num_classes, config.seed, checkpoints, log,
             config.data.resident, begin,
         )  # fmt: skip
-    checkpoints.close()
     run.write_arrays(state.folder / reuse.WEIGHTS, params)
     plan = Plan(config.space, config.train.scaled, state.bounds, split.epoch_images, config.seed)
     return reuse.payload_of(state.bounds, plan.image_views(), state.data.class_names)

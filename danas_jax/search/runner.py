@@ -9,6 +9,8 @@ its strategies the same rounds again, so it continues as if it had never stopped
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +19,7 @@ import numpy as np
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
 from danas_jax.hardware.cost import needed
-from danas_jax.metrics import hypervolume, pareto_mask, share_interval
+from danas_jax.metrics import pareto_mask, share_interval
 from danas_jax.search import (
     evolution,
     exhaustive,
@@ -40,6 +42,7 @@ from danas_jax.search.archive import (
     space_header,
 )
 from danas_jax.search.feasible import Problem
+from danas_jax.search.gains import Gains, Violation
 from danas_jax.search.state import State
 from danas_jax.space import SearchSpace
 
@@ -49,8 +52,8 @@ STRATEGIES = {
     "random": random_search,
     "exhaustive": exhaustive,
 }  # modules with init, ask and tell
+_SAVE_SOON_S, _SAVE_EVERY = 0.1, 20  # a save that takes longer follows 20 times its time after the last one
 Costs = Callable[[np.ndarray, str], dict[str, np.ndarray]]
-Violation = Callable[[dict[str, np.ndarray], Limits], np.ndarray]
 Constraint = Callable[[np.ndarray, Limits], np.ndarray]
 Evaluate = Callable[[np.ndarray, str], np.ndarray]
 
@@ -90,7 +93,8 @@ def search(
     `search_images` images.
     estimate: `costs` by lower bounds, which are quick; for screening, `costs` itself where it is left out.
     slopes: the supernet's gradient (supernet/mixture.py), which the strategy `gradient` needs.
-    `save` gets a JSON-ready state after every generation; as `resume` it continues to the identical archive.
+    `save` gets a JSON-ready state after every generation (less often where that takes long); as `resume` it continues
+    to the identical archive.
     Raises UserError when nothing fits a budget (with the smallest need), `resume` is of another search, or energy
     counts on a board of unknown power.
     """
@@ -110,18 +114,19 @@ def search(
     references = [objectives.corner(settings.objectives, limits, largest[limits.board]) for limits in budgets]
     header = saved.header(space, settings, budgets, seed, search_images, lower, upper)
     rounds: list[_Round] = []
-    volumes: list[list[float]] = [[] for _ in budgets]
     images = {"half": settings.evaluation_fraction * search_images, "full": search_images, "int8": search_images}
+    gains = [
+        Gains(limits, violation, settings.objectives, corner)
+        for limits, corner in zip(budgets, references, strict=True)
+    ]
     tested: saved.Tested = {tier: {} for tier in ("full", "int8")[: 1 + settings.rerank_int8]}
 
     def absorb(genes: np.ndarray, half: np.ndarray) -> None:
         done = _Round(genes, half, {board: costs(genes, board) for board in boards})
         rounds.append(done)
-        for i, limits in enumerate(budgets):
-            fits = violation(done.costs[limits.board], limits) <= 0
-            scores = objectives.columns(settings.objectives, half, done.costs[limits.board], limits)
-            states[i] = strategy.tell(states[i], genes[fits], scores[fits])
-            volumes[i].append(_volume(rounds, limits, violation, settings.objectives, references[i]))
+        for i, gained in enumerate(gains):
+            fits, scores = gained.absorb(done.half, done.costs[gained.limits.board])
+            states[i] = strategy.tell(states[i], genes[fits], scores)
 
     def snapshot() -> dict:
         half = [{"genes": r.genes.tolist(), "half": [number(a) for a in r.half]} for r in rounds]
@@ -154,6 +159,7 @@ def search(
         known = predictor.fit(space, genes, half, [seed, len(rounds)])
         return [screening.ask(strategy, *each, known) for each in zip(states, quick, strict=True)]
 
+    due_s = -math.inf
     while len(rounds) <= settings.generations or strategy is exhaustive:  # which ends by itself
         learn()
         asked = ask()
@@ -164,9 +170,14 @@ def search(
         if not len(genes):
             break  # every budget has seen all that fits it
         absorb(genes, _accuracy(evaluate, genes, "half"))
-        save(snapshot())
+        if time.monotonic() >= due_s:
+            began_s = time.monotonic()
+            save(snapshot())
+            took_s = time.monotonic() - began_s
+            # What many systems take long to save is saved less often: a resumed search does the rest again.
+            due_s = began_s + (_SAVE_EVERY * took_s if took_s > _SAVE_SOON_S else 0)
         planned = None if strategy is exhaustive else settings.generations + 1
-        progress(_event(rounds, volumes, budgets, violation, planned, images["half"], seed))
+        progress(_event(rounds, gains, planned, images["half"], seed))
 
     def ranked() -> tuple[Evaluations, list[np.ndarray], list[np.ndarray]]:
         """All evaluations, and per budget the rows that fit and those that deserve the whole search slice."""
@@ -200,8 +211,8 @@ def search(
             save(snapshot())
         getattr(every, tier)[union] = [known[every.genes[i].tobytes()] for i in union]
     results = []
-    for limits, fits, rows, history in zip(budgets, fitting, picked, volumes, strict=True):
-        results.append(_result(space, every, limits, fits, rows, history, settings, search_images))
+    for limits, fits, rows, gained in zip(budgets, fitting, picked, gains, strict=True):
+        results.append(_result(space, every, limits, fits, rows, gained.volumes, settings, search_images))
     trust = tiers.figures(space, every.genes, every.half, every.full, every.int8, seed)
     return Archive(space_header(space), tuple(settings.objectives), settings.metric, tuple(results), trust, every)
 
@@ -254,39 +265,21 @@ def _joined(rounds: list[_Round], board: str) -> dict[str, np.ndarray]:
     return {key: np.concatenate([r.costs[board][key] for r in rounds]) for key in rounds[0].costs[board]}
 
 
-def _volume(
-    rounds: list[_Round], limits: Limits, violation: Violation, names: Sequence[str], reference: np.ndarray
-) -> float:
-    cost = _joined(rounds, limits.board)
-    scores = objectives.columns(names, np.concatenate([r.half for r in rounds]), cost, limits)
-    # A point exactly at a limit still fits, but would span no volume: the corner lies a hair above.
-    return hypervolume(scores[violation(cost, limits) <= 0] / reference, np.full(len(names), 1 + 1e-9))
-
-
-def _event(
-    rounds: list[_Round],
-    volumes: list[list[float]],
-    budgets: Sequence[Limits],
-    violation: Violation,
-    planned: int | None,
-    images: float,
-    seed: int,
-) -> dict:
+def _event(rounds: list[_Round], gains: list[Gains], planned: int | None, images: float, seed: int) -> dict:
     """What `progress` is told: counts, and per budget the best half-slice accuracy so far and the hypervolume.
 
     The accuracy is as sure as one on `images` images; its 95 % interval does not cover that it is the best of many.
 
     "generations" is how many are `planned`, None where the end is not known.
     """
-    half = np.concatenate([r.half for r in rounds])
     rows = []
-    for limits, volume in zip(budgets, volumes, strict=True):
-        fits = violation(_joined(rounds, limits.board), limits) <= 0
-        best = number(np.nanmax(half[fits])) if (fits & ~np.isnan(half)).any() else None
+    for gain in gains:
+        best = number(gain.best)
         interval = None if best is None else list(share_interval(best, images, seed))
-        row = {"best_accuracy": best, "best_interval": interval, "fitting": int(fits.sum())}
-        rows.append({**row, "hypervolume": volume[-1]})
-    return {"generation": len(rounds), "generations": planned, "evaluations": len(half), "budgets": rows}
+        row = {"best_accuracy": best, "best_interval": interval, "fitting": gain.fitting}
+        rows.append({**row, "hypervolume": gain.volumes[-1]})
+    evaluations = sum(len(done.half) for done in rounds)
+    return {"generation": len(rounds), "generations": planned, "evaluations": evaluations, "budgets": rows}
 
 
 def _refuse_impossible(

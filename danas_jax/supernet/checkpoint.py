@@ -1,6 +1,7 @@
 """Checkpoints of a training loop by orbax: atomic, newest first, the last two kept, each with its checksum.
 
-Orbax 0.12 reads an array back with flipped bits and says nothing, so the state is saved beside its CRC-32.
+Orbax 0.12 reads an array back with flipped bits and says nothing, so the state is saved beside its CRC-32. Training
+goes on while one is written, from a copy.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import logging
 import shutil
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -21,7 +24,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints below one folder. A save is complete or absent, whatever kills the process."""
+    """The checkpoints below one folder. A save is complete or absent, whatever kills the process.
+
+    As a context it waits for the last save, whatever ends it.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder.resolve()
@@ -30,11 +36,29 @@ class Checkpoints:
             max_to_keep=2, create=False, enable_async_checkpointing=False, multiprocessing_options=_alone()
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._writer = ThreadPoolExecutor(1, "checkpoints")
+        self._writing: Future | None = None
 
     def save(self, step: int, state: Any) -> None:
-        """Write `state` (a pytree of arrays) as of `step`."""
+        """Begin to write `state` (a pytree of arrays) as of `step`; the caller may change its arrays at once.
+
+        Waits for the save before, and raises what that one failed with: UserError for a full disk.
+        """
+        self.wait()
+        copied = jax.tree.map(np.array, jax.device_get(state))  # on a CPU device_get alone is a view
+        self._writing = self._writer.submit(self._write, step, copied)
+
+    def wait(self) -> None:
+        """Until nothing is being written; raises what the last save failed with, once."""
+        if self._writing:
+            writing = self._writing
+            writing.exception()  # an interrupt here leaves it to the next call
+            self._writing = None
+            writing.result()
+
+    def _write(self, step: int, state: Any) -> None:
         try:
-            self._manager.save(step, args=ocp.args.StandardSave(_sealed(jax.device_get(state))), force=True)
+            self._manager.save(step, args=ocp.args.StandardSave(_sealed(state)), force=True)
         except (OSError, ValueError) as error:
             if "No space left" in str(error) or "ENOSPC" in str(error):
                 raise UserError(
@@ -47,6 +71,7 @@ class Checkpoints:
 
         A damaged checkpoint is named in a warning and set aside, and the one before it is used.
         """
+        self.wait()
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, _sealed(jax.device_get(like)))
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
@@ -69,8 +94,23 @@ class Checkpoints:
         self._manager.reload()
 
     def close(self) -> None:
-        """Release the folder."""
-        self._manager.close()
+        """Wait for the last save, raise what it failed with, and release the folder."""
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+            self._manager.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.close()
+        except Exception as failed:
+            if error is None:
+                raise
+            _LOG.warning("the last checkpoint was not written: %s", failed)  # `error` ends the run
 
 
 def _sealed(state: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ batch variances would drop the variance of the means, raw sums of squares would 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
@@ -258,7 +258,7 @@ def subnet_evaluator(
     return scored(subnet_answers(space, params, bounds, calibration, parts, num_classes), parts, metric, progress)
 
 
-@cache
+@lru_cache(maxsize=32)  # a search that trains each system would keep the programs of hundreds
 def network_program(layers: tuple[LayerSpec, ...]) -> tuple[Callable, Callable]:
     """A stand-alone network, jitted: (params, calibration) -> stats; (params, stats, images [M, B, ...]) -> logits."""
     network = Network(layers)
