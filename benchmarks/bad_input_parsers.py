@@ -82,7 +82,8 @@ def _archive() -> Parser:
     genes = np.array([space.min_genes, space.max_genes])
     costs = {"macs": np.array([1, 2]), "arena_device_bytes": np.array([3.0, 4.0])}
     half, full = np.array([0.5, 0.75]), np.array([np.nan, 0.5])
-    found = archive.candidates(space, archive.Evaluations(genes, half, full, full, {"": costs}), "", np.arange(2))
+    every = archive.Evaluations(genes, half, full, full, {"": costs}, {"half": 100.0, "full": 200.0}, 0)
+    found = archive.candidates(space, every, "", np.arange(2))
     budget = archive.BudgetResult(Limits(sram_bytes=65536), found, found, (found[0].id,), (0.1, 0.2))
     tiers = {tier: dict.fromkeys(keys, 0.5) for tier, keys in TIERS.items()}
     made = archive.Archive(

@@ -147,7 +147,10 @@ def _evaluations(count: int, folder: Path) -> Callable[[], object]:
     _, costs, _ = figures()
     chosen, half = genes(count), accuracies(count)
     rows = np.arange(count) % len(costs["macs"])
-    every = archive.Evaluations(chosen, half, half, half, {"": {key: column[rows] for key, column in costs.items()}})
+    every = archive.Evaluations(
+        chosen, half, half, half, {"": {key: column[rows] for key, column in costs.items()}},
+        {"half": 1000.0}, 0,
+    )  # fmt: skip
     found = archive.Archive(archive.space_header(SPACE), ("error",), "accuracy", (), {}, every)
     return lambda: archive.evaluations_csv(found, SPACE)
 
