@@ -223,6 +223,13 @@ class SearchSettings:
     objectives: tuple[str, ...] = ("error", "sram", "macs")  # minimised together; also flash, latency, energy
     metric: Metric = "accuracy"  # that is searched for and picks the retrained epoch; error = 1 - metric
 
+    @property
+    def without_supernet(self) -> str:
+        """Why the run needs no supernet; "" where it does."""
+        if not self.finalists_per_budget:
+            return "no finalists are wanted"
+        return "the search trains each system for itself" if self.accuracy_from == "training" else ""
+
 
 @dataclass(frozen=True)
 class RetrainSettings(TeacherSettings, InitSettings):

@@ -23,11 +23,8 @@ _PER_BUDGET = ("best_accuracy", "best_interval", "hypervolume")  # of the search
 def train_phase(state: Run) -> dict:
     """The supernet, trained once on `train` alone, or another run's; none where the search trains each system."""
     config = state.config
-    if not config.search.finalists_per_budget:
-        say("supernet: none, no finalists are wanted")
-        return reuse.payload_of(state.bounds, 0, state.data.class_names)
-    if config.search.accuracy_from == "training":
-        say("supernet: none, the search trains each system for itself")
+    if reason := config.search.without_supernet:
+        say(f"supernet: none, {reason}")
         return reuse.payload_of(state.bounds, 0, state.data.class_names)
     if config.supernet_from:
         say(f"supernet: taken from {config.supernet_from}")
@@ -65,11 +62,11 @@ def search_phase(state: Run) -> dict:
         run.write_json(folder / "pareto.json", archive.to_json(archive.nothing_searched(config.space, config.search)))
         return {}
     training, slice_ = state.load("train", "search"), state.load("search", "search")
-    if config.search.accuracy_from == "training":
-        training = state.taught("search", training, config.retrain, train=training)
-    together = config.search.accuracy_from == "supernet"
+    together = not config.search.without_supernet
     if together:
         state.tell_hosts("search")
+    else:
+        training = state.taught("search", training, config.retrain, train=training)
     saved = folder / "state.json"
     resume = run.read_json(saved) if saved.exists() else None
     with Progress("search") as progress:

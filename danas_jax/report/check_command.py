@@ -14,7 +14,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from danas_jax import npz, run
 from danas_jax.config import DataSettings
-from danas_jax.config_checks import check_data
+from danas_jax.config_checks_data import check_data
 from danas_jax.console import Progress
 from danas_jax.data.check.duplicates import duplicate_groups
 from danas_jax.data.check.findings import findings
