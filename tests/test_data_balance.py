@@ -68,6 +68,21 @@ def test_the_order_is_a_function_of_seed_stream_and_epoch():
     assert len(set(LABELS[order(5)][:20])) == 3  # shuffled, not class after class
 
 
+def test_an_epochs_order_is_made_once(monkeypatch):
+    """Of a million images it takes longer than a step may."""
+    made = []
+
+    def counted(*arguments):
+        made.append(arguments[4])
+        return epoch_order(*arguments)
+
+    monkeypatch.setattr("danas_jax.supernet.plan.epoch_order", counted)
+    plan = Plan(SPACE, TrainSettings(epochs=2, batch_size=4), BOUNDS, 10, 0)
+    rows = [plan.rows(step).tolist() for step in range(4)]
+    assert made == [0, 1]
+    assert len(set(rows[0] + rows[1])) == 8 and rows[:2] != rows[2:]
+
+
 def test_the_plan_samples_the_labels_it_is_given():
     settings = TrainSettings(epochs=1, batch_size=10, sampling="balanced")
     plan = Plan(SPACE, settings, BOUNDS, 100, 0, LABELS)
