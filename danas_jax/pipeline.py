@@ -22,6 +22,7 @@ from danas_jax.hosts import ALONE, Hosts
 from danas_jax.phases.finalists import export_phase, retrain_phase
 from danas_jax.phases.state import Run
 from danas_jax.phases.supernet import say_answer, search_phase, train_phase
+from danas_jax.records import spent_s
 from danas_jax.report.derived import derive
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table
@@ -80,9 +81,10 @@ def _each_phase(state: Run, phases: tuple[str, ...]) -> None:
             if missing:
                 raise UserError(f"{phase} needs {missing[0]} first: danas {missing[0]} (or danas run) on {folder}")
             recorded.record(folder, state.data, config.data.limit_per_class, few_examples(state.data, config))
-            started = time.monotonic()
-            payload = steps[phase](state)
-            run.mark_done(folder, phase, {**payload, "time_s": round(time.monotonic() - started, 1)})
+            earlier_s = spent_s(run.scan_metrics(folder)[0], phase)
+            here = dataclasses.replace(state, began=time.monotonic() - earlier_s)
+            payload = steps[phase](here)
+            run.mark_done(folder, phase, {**payload, "time_s": round(here.time_s, 1)})
 
 
 def _check_starts(

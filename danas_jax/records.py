@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -18,6 +19,12 @@ def position(record: Mapping[str, Any]) -> int | None:
     """Where a record stands in its series: its step, else its epoch; None where it tells neither."""
     found = (record.get(key) for key in ("step", "epoch"))
     return next((at for at in found if isinstance(at, int) and not isinstance(at, bool)), None)
+
+
+def spent_s(records: Iterable[Mapping[str, Any]], phase: str) -> float:
+    """What a phase's sessions took together up to its last record [s]; 0.0 where there is none."""
+    found = (record.get("phase_time_s") for record in records if record.get("phase") == phase)
+    return max((time for time in found if isinstance(time, float) and 0 <= time < math.inf), default=0.0)
 
 
 def series(records: Iterable[Record]) -> dict[Owner, list[Record]]:

@@ -23,7 +23,7 @@ from danas_jax.records import Owner, owner, position, series
 
 FOLDER = "tensorboard"  # in the run directory
 _PREFIX = "events.out.tfevents."
-_NO_SCALARS = {"phase", "name", "step", "steps", "epoch", "epochs", "unix_time_s"}
+_NO_SCALARS = {"phase", "name", "step", "steps", "epoch", "epochs", "unix_time_s", "phase_time_s"}
 
 
 @contextlib.contextmanager

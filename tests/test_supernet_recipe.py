@@ -266,6 +266,22 @@ def test_packed_params_are_all_params_in_two_vectors():
     assert_same_trees(unpack(packed, params), params)
 
 
+@pytest.mark.parametrize(("kind", "width"), [("adamw", 37), ("sgd", 41)])  # shapes that no other test has
+def test_an_optimiser_starts_as_optax_says_and_compiles_nothing(kind, width):
+    """Eager JAX would compile programs for the shapes of each network that is trained, and keep them."""
+    layer = {"kernel": np.ones((3, width), np.float32), "bias": np.ones(width, np.float32)}
+    optimiser = make_optimiser(dataclasses.replace(SETTINGS, optimiser=kind), 10)
+    programs = jax.devices()[0].client.live_executables
+    before = len(programs())
+    weights = initial_weights(optimiser, {"a": layer}, averaged=True, rates={"a": layer})
+    assert len(programs()) == before
+    packed = pack({"a": layer})
+    assert len(programs()) > before
+    for found, right in ((weights["optimiser"], optimiser.init(packed)), (weights["rates"], packed)):
+        assert_same_trees(found, right)
+        assert [leaf.dtype for leaf in jax.tree.leaves(found)] == [leaf.dtype for leaf in jax.tree.leaves(right)]
+
+
 def test_sgd_is_nesterov_momentum_on_clipped_gradients():
     """Two steps against the definition: m = 0.9 m + g, the step is -(g + 0.9 m) times the learning rate."""
     settings = dataclasses.replace(

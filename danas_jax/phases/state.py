@@ -32,11 +32,17 @@ class Run:
     latency_tables: lut.Tables
     to_tensorboard: Callable[[dict], None]
     hosts: Hosts = ALONE
+    began: float = dataclasses.field(default_factory=time.monotonic)  # of the phase, if it had had one session [s]
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.data.class_names)
+
+    @property
+    def time_s(self) -> float:
+        """What the phase has taken so far, of earlier sessions what they had recorded."""
+        return round(time.monotonic() - self.began, 2)
 
     def load(self, split: str, phase: str) -> Split:
         """A split for a phase, decoded with progress; what could not be decoded is said once."""
@@ -89,7 +95,8 @@ class Run:
         """A logger into metrics.jsonl, and from there into TensorBoard's event files."""
 
         def log(event: dict) -> None:
-            record = {"phase": phase, "unix_time_s": round(time.time(), 2), **event}
+            times = {"unix_time_s": round(time.time(), 2), "phase_time_s": self.time_s}
+            record = {"phase": phase, **times, **event}
             run.append_metrics(self.folder, record)
             self.to_tensorboard(record)
 
