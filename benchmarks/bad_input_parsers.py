@@ -7,11 +7,12 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import numpy as np
+from bad_input_trial import Parser
 from PIL import Image
 
 from danas_jax import config_io, run
@@ -21,18 +22,6 @@ from danas_jax.hardware import boards, lut, tflite_reader
 from danas_jax.search import archive
 from danas_jax.search.tiers import TIERS
 from danas_jax.spaces import quickstart
-
-
-@dataclass(frozen=True)
-class Parser:
-    """`read` takes a file at a path that ends in `file`; `packed` makes a damaged file that mutation cannot reach."""
-
-    name: str
-    valid: tuple[bytes, ...]
-    read: Callable[[Path], object]
-    file: str
-    json: bool = False
-    packed: Callable[[Random], bytes] | None = None
 
 
 def _config() -> Parser:
@@ -49,12 +38,12 @@ def _config() -> Parser:
     def read(path: Path) -> None:
         validate(config_io.read_config(path))
 
-    return Parser("config", tuple(text.encode() for text in texts), read, "config.json", json=True)
+    return Parser("config", tuple(text.encode() for text in texts), read, "config.json", kind="json")
 
 
 def _boards() -> Parser:
     text = (Path(boards.__file__).parent / "boards.toml").read_bytes()
-    return Parser("boards", (text, text[: text.index(b"\n[", 800)]), boards.read_boards, "boards.toml")
+    return Parser("boards", (text, text[: text.index(b"\n[", 800)]), boards.read_boards, "boards.toml", "lines")
 
 
 def _lut() -> Parser:
@@ -74,7 +63,7 @@ ADD,24x24x8,24x24x8,,,,0.2,3,0.1
             table.time(key)
         _ = table.fits, table.fallback
 
-    return Parser("lut", (text.encode(), text.replace("0.9", "0").encode()), read, "table.csv")
+    return Parser("lut", (text.encode(), text.replace("0.9", "0").encode()), read, "table.csv", "lines")
 
 
 def _archive() -> Parser:
@@ -94,7 +83,7 @@ def _archive() -> Parser:
         archive.winning_data(archive.load(path))
         archive.load(path, space)
 
-    return Parser("archive", (json.dumps(archive.to_json(made)).encode(),), read, "pareto.json", json=True)
+    return Parser("archive", (json.dumps(archive.to_json(made)).encode(),), read, "pareto.json", kind="json")
 
 
 def _network() -> bytes:
@@ -148,7 +137,7 @@ def _manifest() -> Parser:
         predictor = Predictor(model_file)
         predictor.view(np.zeros((*pair(predictor.native_px), 3), np.uint8))
 
-    return Parser("manifest", (json.dumps(manifest).encode(),), read, "manifest.json", json=True)
+    return Parser("manifest", (json.dumps(manifest).encode(),), read, "manifest.json", kind="json")
 
 
 def _wav() -> Parser:
@@ -172,7 +161,7 @@ def _wav() -> Parser:
         try:
             kind.probe(content[: kind.head_bytes])
         except ValueError as error:  # which `files.probe` turns into a reason
-            raise UserError(str(error)) from error
+            raise UserError(f"{path}: {error}") from error
         kind.encoded(content, str(path))
 
     return Parser("wav", tuple(wav(*values) for values in kinds), read, "clip.wav")
@@ -263,7 +252,7 @@ def _zipped(files: list[bytes], random: Random) -> bytes:
     """An .npz whose checksums are right and one of whose arrays is not: what mutation of the bytes does not reach."""
     import warnings
 
-    from bad_input import mutate
+    from bad_input_changes import mutate
 
     with zipfile.ZipFile(io.BytesIO(random.choice(files))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -294,7 +283,7 @@ def _table() -> Parser:
         table = Table(path, ("half", "full"))
         table.get("0" * 16)
 
-    return Parser("table", (text.encode(),), read, "trained.csv")
+    return Parser("table", (text.encode(),), read, "trained.csv", "lines")
 
 
 def _weights() -> Parser:
@@ -304,16 +293,16 @@ def _weights() -> Parser:
     return Parser("weights", tuple(files), run.read_arrays, "weights.npz", packed=lambda random: _zipped(files, random))
 
 
-PARSERS: dict[str, Callable[[], Parser]] = {
+PARSERS: dict[str, Callable[[], Parser]] = {  # the cheapest first
+    "table": _table,
+    "weights": _weights,
+    "archive": _archive,
+    "lut": _lut,
     "config": _config,
     "boards": _boards,
-    "lut": _lut,
-    "archive": _archive,
-    "tflite": _tflite,
     "manifest": _manifest,
-    "wav": _wav,
-    "picture": _picture,
     "npz": _npz,
-    "weights": _weights,
-    "table": _table,
+    "tflite": _tflite,
+    "picture": _picture,
+    "wav": _wav,
 }
