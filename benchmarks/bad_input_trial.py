@@ -36,6 +36,7 @@ class Parser:
     """`read` takes a file at a path that ends in `file`; `packed` makes a damaged file that mutation cannot reach.
 
     `kind`: json, lines (TOML, CSV, a JSON document a line) or bytes. `command`: arguments of danas that read the file.
+    `words`: what else messages call its fields.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Parser:
     kind: str = "bytes"
     packed: Callable[[Random], bytes] | None = None
     command: Callable[[Path], list[str]] | None = None
+    words: tuple[str, ...] = ()
 
 
 class Hang(BaseException):
@@ -84,6 +86,7 @@ class Trial:
         if self.parser.command and (end := _by_command(self.parser.command(self._path))) != "read":
             raise AssertionError(f"{self.parser.name}: a valid file ends a command with {end}")
         self._fields = {name for content in self.parser.valid for name in _fields(self.parser, content)}
+        self._fields |= {*self.parser.words}
         self._before = _memory_bytes()
 
     def run(self, content: bytes, name: str) -> bool:

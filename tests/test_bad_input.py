@@ -20,7 +20,7 @@ from bad_input_parsers import PARSERS
 from bad_input_trial import Parser, Tally, Trial
 
 SEED = 7
-CASES = {"wav": 60, "picture": 200, "npz": 120, "tflite": 120, "boards": 60, "manifest": 100, "config": 100}
+CASES = {"wav": 60, "picture": 200, "boards": 60}
 
 
 def toy(read, valid=b"valid", **more):
@@ -40,9 +40,9 @@ def crashing(path, content):
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_only_a_user_error_or_success(tmp_path, name):
-    tally = campaign(PARSERS[name](), tmp_path, SEED, 0, CASES.get(name, 200))
+    tally = campaign(PARSERS[name](), tmp_path, SEED, 0, CASES.get(name, 100))
     assert tally.failures == []
-    assert tally.cases["refused"] > 10
+    assert tally.cases["refused"] > 10 or name == "accuracies"  # which drops the lines that it cannot read
 
 
 @pytest.mark.parametrize("name", ["table", "archive", "weights"])  # lines, JSON, bytes
