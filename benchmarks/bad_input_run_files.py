@@ -205,6 +205,49 @@ def _accuracies() -> Parser:
     return Parser("accuracies", (content,), read, "accuracies.jsonl", "lines")
 
 
+def _compared() -> Parser:
+    """A row that `danas compare` has kept."""
+    from danas_jax.evidence import compare
+    from danas_jax.evidence.rows import Planner
+    from danas_jax.evidence.summary import summary
+    from danas_jax.hardware import lut
+
+    config = dataclasses.replace(config_io.load_config("quickstart"), baselines=())
+    row = Planner(config, 64, 2, lut.NO_TABLES).joint()
+    answers = compare.packed(np.arange(40) % 3 > 0)
+    networks = [
+        {
+            "name": f"n{i}",
+            "kind": "candidate",
+            "budget": dataclasses.asdict(limits),
+            "predicted": {"macs": 9000, "arena_device_bytes": 20480},
+            "measured": {"arena_bytes": 21504},
+            "accuracy": ACCURACY,
+            "sees": "48 px rgb",
+            "images": 40,
+            "right": answers,
+            "validation_images": 40,
+            "validation_right": answers,
+        }
+        for i, limits in enumerate(row.config.budgets)
+    ]
+    result = {
+        "row": row.name,
+        "seed": row.config.seed,
+        "share": row.share,
+        "left_out": [],
+        "accuracy_by_data": [],
+        "config": config_io.to_json(compare.settings(row.config)),
+        "times_s": {"train": 9.0, "search": 5.5, "retrain": 3},
+        "networks": networks,
+    }
+
+    def read(path: Path) -> None:
+        summary([compare.kept(path, row)], config.budgets, 0)
+
+    return Parser("compared", (_text(result),), read, "rows/x.json", "json")
+
+
 RUN_FILES: dict[str, Callable[[], Parser]] = {  # the cheapest first
     "splits": _splits,
     "state": _search_state,
@@ -214,4 +257,5 @@ RUN_FILES: dict[str, Callable[[], Parser]] = {  # the cheapest first
     "plan": _plan,
     "summary": _summary,
     "metrics": _metrics,
+    "compared": _compared,
 }

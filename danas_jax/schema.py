@@ -24,7 +24,7 @@ def check(value: object, schema: Any, where: str) -> None:
 
     A schema is a type or a union of types (integers of 64 bits; bool only where it is named), `[schema]` for a list,
     `(schema, schema)` for a list of so many, `{name: schema}` for an object that may hold more (`name?` may be
-    missing), `{str: schema}` for an object of any names, or an `Either`.
+    missing), `{str: schema}` for an object of any (other) names, or an `Either`.
     """
     if problem := _problem(value, schema, ""):
         raise UserError(f"{where}: {problem}")
@@ -55,16 +55,15 @@ def _problem(value: Any, schema: Any, at: str) -> str:
 
 def _object_problem(value: dict, schema: dict, at: str) -> str:
     dot = f"{at}." if at else ""
-    if str in schema:
-        return _first(_problem(one, schema[str], f"{dot}{key}") for key, one in value.items())
-    for key, inner in schema.items():
-        name = key.removesuffix("?")
+    named = {key.removesuffix("?"): (key, inner) for key, inner in schema.items() if key is not str}
+    for name, (key, inner) in named.items():
         if name not in value:
             if name == key:
                 return f"{dot}{name} is missing"
         elif problem := _problem(value[name], inner, f"{dot}{name}"):
             return problem
-    return ""
+    others = value.keys() - named.keys() if str in schema else ()
+    return _first(_problem(value[key], schema[str], f"{dot}{key}") for key in sorted(others))
 
 
 def _first(problems: typing.Iterable[str]) -> str:

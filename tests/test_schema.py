@@ -16,6 +16,7 @@ WANTED = {
     "c": [{"d": str}],
     "e?": {str: Either(((NUMBER, NUMBER), type(None)))},
     "f?": bool,
+    "g?": {"h": int, str: str},
 }
 
 
@@ -25,6 +26,7 @@ WANTED = {
         {"a": 1, "c": []},
         {"a": -5, "b": 1.5, "c": [{"d": "x", "more": 1}], "other": 0},
         {"a": 0, "b": None, "c": [], "e": {"x": [1, 2.5], "y": None}, "f": True},
+        {"a": 1, "c": [], "g": {"h": 1, "i": "x"}},
     ],
 )
 def test_what_is_right(value):
@@ -46,6 +48,8 @@ def test_what_is_right(value):
         ({"a": 1, "c": [], "e": {"x": [1]}}, "e.x = [1]: a list of 2 is right"),
         ({"a": 1, "c": [], "e": {"x": [1, "y"]}}, "e.x[1] = 'y': int or float is right"),
         ({"a": 1, "c": [], "f": 1}, "f = 1: bool is right"),
+        ({"a": 1, "c": [], "g": {"i": "x"}}, "g.h is missing"),
+        ({"a": 1, "c": [], "g": {"h": 1, "i": 2}}, "g.i = 2: str is right"),
     ],
 )
 def test_what_is_wrong_is_told_by_its_place(value, message):
