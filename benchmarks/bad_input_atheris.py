@@ -1,7 +1,4 @@
-"""The coverage-guided cases of bad_input.py: one parser, in this process, which atheris (libFuzzer) ends.
-
-bad_input.py starts it: PARSER FOLDER ANSWER SEED CASES KEEP.
-"""
+"""The coverage-guided cases of bad_input.py: one parser, in this process, which atheris (libFuzzer) ends."""
 
 from __future__ import annotations
 
@@ -15,17 +12,21 @@ from random import Random
 import atheris  # pip install atheris; no part of danas needs it
 
 with atheris.instrument_imports(include=["danas_jax"]):
-    from bad_input import GROWTH_BYTES, MAX_BYTES, Trial, damaged, mutate
+    from bad_input_changes import MAX_BYTES, damaged, mutate
     from bad_input_parsers import PARSERS
+    from bad_input_trial import GROWTH_BYTES, Trial, written
 
 
-def main(name: str, folder: Path, answer: Path, seed: int, cases: int, keep: Path) -> None:
-    """Run `cases` cases and write their tally to `answer`; failing files go to `keep`."""
+def run(name: str, folder: Path, answer: Path, seed: int, cases: int, keep: Path) -> None:
+    """Run `cases` cases and write their tally to `answer`; failing files go to `keep`. Does not return.
+
+    Files that led to new lines stay in `folder`, where a next part begins with them.
+    """
     with atheris.instrument_imports(include=["danas_jax"]):  # what a parser imports when it is made or first used
         parser = PARSERS[name]()
         trial = Trial(parser, folder / "trial")
     corpus = folder / "corpus"
-    corpus.mkdir(parents=True)
+    corpus.mkdir(parents=True, exist_ok=True)
     for i, content in enumerate(parser.valid):
         (corpus / str(i)).write_bytes(content)
 
@@ -34,7 +35,7 @@ def main(name: str, folder: Path, answer: Path, seed: int, cases: int, keep: Pat
             keep.mkdir(parents=True, exist_ok=True)
             (keep / f"{name}.{digest}").write_bytes(content)
         if trial.tally.cases.total() >= cases or trial.tally.growth_bytes > GROWTH_BYTES:
-            answer.write_text(json.dumps(vars(trial.tally)))
+            answer.write_text(written(trial.tally))
             os._exit(0)  # libFuzzer's own end runs into the interpreter's
 
     def changed(content: bytes, most: int, number: int) -> bytes:
@@ -43,7 +44,7 @@ def main(name: str, folder: Path, answer: Path, seed: int, cases: int, keep: Pat
             return atheris.Mutate(content, most)
         if parser.packed and random.random() < 0.3:
             return parser.packed(random)[:most]
-        if parser.json and random.random() < 0.6:
+        if parser.kind == "json" and random.random() < 0.6:
             try:
                 return json.dumps(damaged(json.loads(content), random)).encode()[:most]
             except (ValueError, RecursionError):
@@ -55,13 +56,8 @@ def main(name: str, folder: Path, answer: Path, seed: int, cases: int, keep: Pat
         f"-seed={seed + 1}",
         f"-max_len={MAX_BYTES}",
         "-rss_limit_mb=0",
-        "-timeout=600",
+        "-timeout=0",
         "-verbosity=0",
     ]
     atheris.Setup([sys.argv[0], *flags, str(corpus)], one, custom_mutator=changed)
     atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    names, folders, answers, seeds, counts, keeps = sys.argv[1:]
-    main(names, Path(folders), Path(answers), int(seeds), int(counts), Path(keeps))

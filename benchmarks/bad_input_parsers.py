@@ -7,32 +7,23 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import numpy as np
+from bad_input_run_files import RUN_FILES, in_run
+from bad_input_tables import TABLES
+from bad_input_trial import Parser
 from PIL import Image
 
 from danas_jax import config_io, run
 from danas_jax.config import DataSettings, Limits
 from danas_jax.errors import UserError
-from danas_jax.hardware import boards, lut, tflite_reader
+from danas_jax.hardware import boards, tflite_reader
 from danas_jax.search import archive
 from danas_jax.search.tiers import TIERS
 from danas_jax.spaces import quickstart
-
-
-@dataclass(frozen=True)
-class Parser:
-    """`read` takes a file at a path that ends in `file`; `packed` makes a damaged file that mutation cannot reach."""
-
-    name: str
-    valid: tuple[bytes, ...]
-    read: Callable[[Path], object]
-    file: str
-    json: bool = False
-    packed: Callable[[Random], bytes] | None = None
 
 
 def _config() -> Parser:
@@ -49,32 +40,13 @@ def _config() -> Parser:
     def read(path: Path) -> None:
         validate(config_io.read_config(path))
 
-    return Parser("config", tuple(text.encode() for text in texts), read, "config.json", json=True)
+    valid = tuple(text.encode() for text in texts)
+    return Parser("config", valid, read, "config.json", "json", command=lambda path: ["status", str(path.parent)])
 
 
 def _boards() -> Parser:
     text = (Path(boards.__file__).parent / "boards.toml").read_bytes()
-    return Parser("boards", (text, text[: text.index(b"\n[", 800)]), boards.read_boards, "boards.toml")
-
-
-def _lut() -> Parser:
-    text = """# {"board": "nano", "runtime": "tflm", "version": 1}
-op,input,output,kernel,stride,padding,ms,readings,spread
-OVERHEAD,,,,,,0.01,3,0.01
-CONV_2D,48x48x3,24x24x8,3x3,2x2,same,1.5,3,0.02
-CONV_2D,24x24x8,24x24x16,1x1,1x1,same,1.1,3,0.02
-DEPTHWISE_CONV_2D,24x24x8,24x24x8,3x3,1x1,same,0.9,3,0.02
-FULLY_CONNECTED,64,10,,,,0.02,3,0.02
-ADD,24x24x8,24x24x8,,,,0.2,3,0.1
-"""
-
-    def read(path: Path) -> None:
-        table = lut.load(path)
-        for key in table.rows:
-            table.time(key)
-        _ = table.fits, table.fallback
-
-    return Parser("lut", (text.encode(), text.replace("0.9", "0").encode()), read, "table.csv")
+    return Parser("boards", (text, text[: text.index(b"\n[", 800)]), boards.read_boards, "boards.toml", "lines")
 
 
 def _archive() -> Parser:
@@ -91,10 +63,15 @@ def _archive() -> Parser:
     )
 
     def read(path: Path) -> None:
+        in_run(path.parent.parent)
         archive.winning_data(archive.load(path))
         archive.load(path, space)
 
-    return Parser("archive", (json.dumps(archive.to_json(made)).encode(),), read, "pareto.json", json=True)
+    def command(path: Path) -> list[str]:
+        return ["status", str(path.parent.parent)]
+
+    content = json.dumps(archive.to_json(made)).encode()
+    return Parser("archive", (content,), read, "search/pareto.json", "json", command=command)
 
 
 def _network() -> bytes:
@@ -115,7 +92,7 @@ def _tflite() -> Parser:
         figures(tflite_reader.read(path), Setting(runtime("tflm"), None, None, False, 0, False))
         stored(parse_classifier(path.read_bytes(), str(path)), str(path))
 
-    return Parser("tflite", (_network(),), read, "model.tflite")
+    return Parser("tflite", (_network(),), read, "model.tflite", command=lambda path: ["cost", str(path)])
 
 
 def _manifest() -> Parser:
@@ -148,7 +125,7 @@ def _manifest() -> Parser:
         predictor = Predictor(model_file)
         predictor.view(np.zeros((*pair(predictor.native_px), 3), np.uint8))
 
-    return Parser("manifest", (json.dumps(manifest).encode(),), read, "manifest.json", json=True)
+    return Parser("manifest", (json.dumps(manifest).encode(),), read, "manifest.json", kind="json")
 
 
 def _wav() -> Parser:
@@ -172,7 +149,7 @@ def _wav() -> Parser:
         try:
             kind.probe(content[: kind.head_bytes])
         except ValueError as error:  # which `files.probe` turns into a reason
-            raise UserError(str(error)) from error
+            raise UserError(f"{path}: {error}") from error
         kind.encoded(content, str(path))
 
     return Parser("wav", tuple(wav(*values) for values in kinds), read, "clip.wav")
@@ -263,7 +240,7 @@ def _zipped(files: list[bytes], random: Random) -> bytes:
     """An .npz whose checksums are right and one of whose arrays is not: what mutation of the bytes does not reach."""
     import warnings
 
-    from bad_input import mutate
+    from bad_input_changes import mutate
 
     with zipfile.ZipFile(io.BytesIO(random.choice(files))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -284,36 +261,32 @@ def _zipped(files: list[bytes], random: Random) -> bytes:
     return buffer.getvalue()
 
 
-def _table() -> Parser:
-    from danas_jax.deploy.alone import Table
+def _weights() -> Parser:
+    from danas_jax.config import TrainSettings
+    from danas_jax.transfer import source
 
-    text = "key,system,seed,epochs,image_views,half_accuracy,full_accuracy\n"
-    text += "".join(f"{i:016x},net{i},0,3,900,0.{50 + i},0.{60 + i}\n" for i in range(5))
+    buffer = io.BytesIO()
+    arrays = {"params/stem/kernel": np.ones((3, 3, 1, 4), np.float32), "params/stem/bias": np.ones(4, np.float32)}
+    np.savez(buffer, **arrays)
+    files = [buffer.getvalue()]
 
     def read(path: Path) -> None:
-        table = Table(path, ("half", "full"))
-        table.get("0" * 16)
+        run.read_arrays(path)
+        source.read(source.resolved(TrainSettings(init_from=str(path)), "train"), "train")
 
-    return Parser("table", (text.encode(),), read, "trained.csv")
-
-
-def _weights() -> Parser:
-    buffer = io.BytesIO()
-    np.savez(buffer, **{"params/stem/kernel": np.ones((3, 3, 1, 4), np.float32), "stats/stem/mean": np.ones(4)})
-    files = [buffer.getvalue()]
-    return Parser("weights", tuple(files), run.read_arrays, "weights.npz", packed=lambda random: _zipped(files, random))
+    return Parser("weights", tuple(files), read, "weights.npz", packed=lambda random: _zipped(files, random))
 
 
 PARSERS: dict[str, Callable[[], Parser]] = {
+    **TABLES,
+    **RUN_FILES,
+    "weights": _weights,
+    "archive": _archive,
     "config": _config,
     "boards": _boards,
-    "lut": _lut,
-    "archive": _archive,
-    "tflite": _tflite,
     "manifest": _manifest,
-    "wav": _wav,
-    "picture": _picture,
     "npz": _npz,
-    "weights": _weights,
-    "table": _table,
+    "tflite": _tflite,
+    "picture": _picture,
+    "wav": _wav,
 }

@@ -24,6 +24,7 @@ from danas_jax.phases.state import Run
 from danas_jax.phases.supernet import say_answer, search_phase, train_phase
 from danas_jax.records import spent_s
 from danas_jax.report.derived import derive
+from danas_jax.report.files import read_summary
 from danas_jax.report.html import write_report
 from danas_jax.report.table import budget_text, print_table
 from danas_jax.search import objectives
@@ -139,7 +140,7 @@ def report_phase(folder: Path, config: Config, validation: Callable[[], Split]) 
     """The table on the terminal and report/; `validation` loads that split, for examples."""
     path = folder / "summary.json"
     if path.exists():
-        print_table(run.read_json(path))
+        print_table(read_summary(folder))
         for warning in derive(folder, config, validation):
             say(f"warning: {warning}")
     say(f"report: {write_report(folder)}")

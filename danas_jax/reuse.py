@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import config_io, run
+from danas_jax import config_io, run, schema
 from danas_jax.config import Config
 from danas_jax.errors import UserError
 from danas_jax.space import Bounds, SearchSpace
@@ -86,6 +86,7 @@ def narrowed(space: SearchSpace, wanted: Bounds, payload: dict) -> tuple[Bounds,
     """`wanted` bounds inside the trained ones, and the axes that lose values by it as "axis up to value"."""
     bounds = payload.get("trained_bounds")
     try:
+        schema.check(bounds, ([int], [int]), "bounds")
         low, high = (space.check(np.array(bound)) for bound in bounds or ())
     except (UserError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f".phases/train.json: trained_bounds = {bounds!r} are not of this space ({error})") from error

@@ -20,6 +20,7 @@ from danas_jax.errors import UserError
 MAX_JSON_BYTES = 64 * 2**20
 MAX_TABLE_BYTES = 512 * 2**20  # CSV: a line for each of millions of examples
 MAX_TOML_BYTES = 2**20
+MAX_DIGITS = 4300  # of a whole number: Python refuses more
 MAX_EXAMPLE_BYTES = 256 * 2**20  # one picture or clip
 
 
@@ -38,11 +39,19 @@ def read_bytes(path: Path | str, most_bytes: int) -> bytes:
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text; ValueError for what is none, nested too deeply, or has a number that is not finite."""
+    """The value of a JSON text; ValueError for what is none, nested too deeply, or has a number that is not finite.
+
+    The message names the place, or the field of such a number.
+    """
     try:
         return json.loads(text, parse_constant=_number, parse_float=_number)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:  # once more, as json tells its hooks no place
+        json.loads(text, parse_constant=_Wrong, parse_float=_or_wrong, parse_int=_or_wrong, object_pairs_hook=_named)
+        raise
 
 
 def _number(text: str) -> float:
@@ -50,6 +59,28 @@ def _number(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a number JSON knows")
     return value
+
+
+class _Wrong(str):
+    """A number that is none, as it is written."""
+
+
+def _or_wrong(text: str) -> float | _Wrong:
+    return value if math.isfinite(value := float(text)) and len(text) <= MAX_DIGITS else _Wrong(text)
+
+
+def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, value in pairs:
+        for wrong in _wrong_in(value):
+            text = wrong if len(wrong) <= 40 else f"{wrong[:40]}... ({len(wrong)} digits)"
+            raise ValueError(f"{key} = {text}: not a number JSON knows")
+    return dict(pairs)
+
+
+def _wrong_in(value: Any) -> list[_Wrong]:
+    if isinstance(value, list):
+        return [wrong for inner in value for wrong in _wrong_in(inner)]
+    return [value] if isinstance(value, _Wrong) else []
 
 
 def inside(folder: Path, name: object, where: str) -> Path:

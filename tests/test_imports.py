@@ -13,6 +13,7 @@ ORDER = (
     *(
         "errors",
         "untrusted",
+        "schema",
         "npz",
         "layers",
         "views",
@@ -65,6 +66,7 @@ NO_JAX = {
         "__init__",
         "errors",
         "untrusted",
+        "schema",
         "npz",
         "layers",
         "space",

@@ -237,6 +237,10 @@ def test_collect_goes_on_with_a_damaged_plan_and_refuses_other_folders(sweep, tm
     (sweep.folder / "sweep.json").write_text("[")
     found = collect(sweep.folder)
     assert len(found["rows"]) == 1 and "sweep.json is damaged" in found["notes"][0]
+    jobs = [{"name": "../elsewhere", "command": "run"}]
+    (sweep.folder / "sweep.json").write_text(json.dumps({"schema_version": 1, "jobs": jobs}))
+    found = collect(sweep.folder)
+    assert not found["unfinished"] and "name of a job = '../elsewhere': give a path inside" in found["notes"][0]
     (tmp_path / "empty").mkdir()
     for folder, said in ((tmp_path / "none", "no such folder"), (tmp_path / "empty", "not a sweep's folder")):
         with pytest.raises(UserError, match=said):

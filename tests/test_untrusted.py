@@ -32,6 +32,7 @@ def refused(message, call, *arguments):
     with pytest.raises(UserError) as caught:
         call(*arguments)
     assert message in str(caught.value)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/hostname", "a/../../x", "..", ".", "", "a\0", None, 3, ["x"]])
@@ -48,6 +49,22 @@ def test_names_that_are_inside(tmp_path):
 def test_json_that_is_none(text):
     with pytest.raises(ValueError):  # noqa: PT011 - each reader names its file
         untrusted.loads(text.encode("latin1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": {"b": [0, [NaN]], "c": 1}}', "b = NaN: not a number"),
+        ('{"a": 1e999, "a": 1}', "a = 1e999: not a number"),
+        ('{"a": "NaN", "b": 1.5, "c": -Infinity}', "c = -Infinity: not a number"),
+        ('{"a": 1, "b": ' + "9" * 5000 + "}", r"b = 9{40}\.\.\. \(5000 digits\): not a number"),
+        ("[NaN]", "^NaN is not a number"),
+        ("[1,]", "line 1 column"),
+    ],
+)
+def test_json_that_is_none_is_told_by_its_place(text, message):
+    with pytest.raises(ValueError, match=message):
+        untrusted.loads(text)
 
 
 def test_size_and_pipes_are_looked_at_first(tmp_path):
@@ -202,9 +219,9 @@ def test_a_config_in_a_runs_folder_is_data(tmp_path, capsys):
         (lambda m: m["data"].update(native_resolution_px=10**9), "native_resolution_px = 1000000000"),
         (lambda m: m["data"].update(native_resolution_px=True), "native_resolution_px = True"),
         (lambda m: m["input"].update(shape=[1, 10**400, 1, 1]), "input.shape"),
-        (lambda m: m["output"].update(scale=10**400), "is missing or wrong"),
+        (lambda m: m["output"].update(scale=10**400), "field output is missing or wrong"),
         (lambda m: m.update(classes=[["cat"], "dog"]), "a list of names is right"),
-        (lambda m: m.update(data=[]), "is missing or wrong"),
+        (lambda m: m.update(data=[]), "field data is missing or wrong"),
     ],
 )
 def test_manifests(tmp_path, edit, message):
@@ -222,7 +239,8 @@ def test_tensors_that_would_take_the_memory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "9" * 5000, "a = " + "{b=" * 5000])
 def test_toml_that_is_none(text):
-    refused("mine.toml: not TOML", boards.parse_boards, text, "mine.toml")
+    said = refused("mine.toml: not TOML", boards.parse_boards, f"a = 1\n\n{text}", "mine.toml")
+    assert "nested too deeply" in said or "at line 3" in said
 
 
 @pytest.mark.parametrize("value", [10**400, 2**1024, True, "x"])

@@ -34,13 +34,15 @@ class Table:
 
 def read_table(path: Path) -> Table:
     """The CSV file at `path`; UserError when it is damaged or no UTF-8."""
+    reader = None
     try:
         text = untrusted.read_bytes(path, untrusted.MAX_TABLE_BYTES).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""))
         rows = [(row, reader.line_num) for row in reader]
         return Table(path, tuple(reader.fieldnames or ()), tuple(r for r, _ in rows), tuple(n for _, n in rows))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 CSV ({error})") from error
+        where = f"{path}, line {reader.line_num}" if reader else path
+        raise UserError(f"{where}: cannot be read as UTF-8 CSV ({error})") from error
 
 
 def read_column(root: Path, column: str, setting: str) -> dict[str, str]:

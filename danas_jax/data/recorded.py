@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from danas_jax import run
+from danas_jax import run, schema
 from danas_jax.data.dataset import SPLITS, Data
 from danas_jax.errors import UserError
 
@@ -35,15 +35,15 @@ def refuse_others(folder: Path, data: Data, where: str, splits: Sequence[str] = 
     """
     if not (folder / PLACE).exists():
         return
-    try:
-        was = {split: run.read_json(folder / PLACE)["splits"][split] for split in splits}
-        changed = [
-            f"{split}: was {was[split]['images']} examples, is {len(data.items[split])}"
-            for split in splits
-            if was[split]["sha256"] != _digest(data, split)
-        ]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / PLACE}: is damaged ({type(error).__name__}: {error}); start another run") from error
+    content = run.read_json(folder / PLACE)
+    wanted = {"splits": {split: {"images": int, "sha256": str} for split in splits}}
+    schema.check(content, wanted, f"{folder / PLACE} is damaged, start another run")
+    was = content["splits"]
+    changed = [
+        f"{split}: was {was[split]['images']} examples, is {len(data.items[split])}"
+        for split in splits
+        if was[split]["sha256"] != _digest(data, split)
+    ]
     if changed:
         raise UserError(
             f"{where}: the examples are not those that {folder} began with:\n  " + "\n  ".join(changed) + "\n"

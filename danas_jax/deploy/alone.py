@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -47,13 +48,15 @@ class Table:
             self._known = {row["key"]: self._parsed(row) for row in table.rows}
 
     def _parsed(self, row: dict[str, str]) -> tuple[float, ...]:
-        try:
-            found = tuple(float(row[name]) for name in self._accuracies)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{self.path}, row {row['key']}: its accuracies are no numbers ({error})") from error
-        if not all(0 <= accuracy <= 1 for accuracy in found):
-            raise UserError(f"{self.path}, row {row['key']}: accuracies {found}: from 0 to 1 is right")
-        return found
+        found = []
+        for name in self._accuracies:
+            try:
+                found.append(float(row[name]))
+            except (TypeError, ValueError):
+                found.append(math.nan)
+            if not 0 <= found[-1] <= 1:
+                raise UserError(f"{self.path}, row {row['key']}: {name} = {row[name]!r}: a number from 0 to 1 is right")
+        return tuple(found)
 
     def get(self, key: str) -> tuple[float, ...] | None:
         """The accuracies of `key`, None where it is not known."""

@@ -60,15 +60,18 @@ def load_export(path: Path) -> tuple[bytes, dict]:
     model = parse_classifier(tflite, f"model {path}")
     where = f"manifest {path.parent / MANIFEST_NAME}"
     manifest = _read_json(path.parent / MANIFEST_NAME, "manifest")
+    field = "data"
     try:
-        data, shape = manifest["data"], [int(size) for size in manifest["input"]["shape"]]
+        data = manifest["data"]
         right = [1, *network_input(data).shape]
+        field = "input.shape"
+        shape = [int(size) for size in manifest["input"]["shape"]]
+        field = "output, classes or sha256"
         output, classes, digest = manifest["output"], manifest["classes"], manifest["sha256"]
+        field = "output"
         scale, zero_point = float(output["scale"]), int(output["zero_point"])
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{where}: field {error} is missing or wrong: export again") from error
-    except UserError as error:
-        raise UserError(f"{where}: data: {error}: export again") from error
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, UserError) as error:
+        raise UserError(f"{where}: field {field} is missing or wrong ({error}): export again") from error
     found = hashlib.sha256(tflite).hexdigest()
     if found != digest:
         raise UserError(f"{where}: sha256 {digest} but {path.name} has {found}: keep the two files together")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import config_io, pipeline, run
+from danas_jax import config_io, pipeline, run, schema
 from danas_jax.config import Config, Limits
 from danas_jax.config_checks import validate
 from danas_jax.console import say
@@ -26,12 +26,38 @@ from danas_jax.deploy.finalists import kept_answers
 from danas_jax.errors import UserError
 from danas_jax.evidence.rows import Planner, Row, shorter
 from danas_jax.provenance import provenance
+from danas_jax.schema import NUMBER
 from danas_jax.search import archive
 from danas_jax.views import data_text
 from danas_jax.views.base import DataConfig
 
 PHASES = ("train", "search", "retrain", "export", "report")
 READS = "test_reads.csv"
+_FIGURES = {str: NUMBER | None}
+ROW: dict[str, Any] = {  # what `row_result` gives; rows of an older danas lack some fields
+    "row": str,
+    "seed": int,
+    "share": NUMBER,
+    "config": dict,
+    "left_out": [{"budget": dict, "needs": str}],
+    "accuracy_by_data": [{"budget": dict, "accuracy": {str: NUMBER}}],
+    "times_s": {str: NUMBER},
+    "networks": [
+        {
+            "name": str,
+            "kind": str,
+            "budget": dict | None,
+            "predicted": {"macs": NUMBER, **_FIGURES},
+            "measured": {"arena_bytes": NUMBER},
+            "accuracy": {"int8_test": NUMBER, "int8_validation": NUMBER},
+            "sees": str,
+            "images": int,
+            "right": str,
+            "validation_images?": int,
+            "validation_right?": str,
+        }
+    ],
+}
 _READ_FIELDS = ("time", "git_commit", "row", "network", "images")
 
 
@@ -103,9 +129,7 @@ def _done(row: Row, folder: Path, runs: Path, supernet: Row | None) -> dict[str,
     """
     saved = folder / "rows" / f"{row.key}.json"
     if saved.exists():
-        result = run.read_json(saved)
-        _refuse_other_settings(saved, result, row)
-        return result
+        return kept(saved, row)
     say(f"== {row.name}, seed {row.config.seed}" + (f", {row.share:g} of the time" if row.share < 1 else ""))
     if supernet and not run.phase_done(_run_dir(supernet, runs), "train"):
         _run(supernet, _run_dir(supernet, runs), ("train",))
@@ -117,6 +141,30 @@ def _done(row: Row, folder: Path, runs: Path, supernet: Row | None) -> dict[str,
     result = row_result(row, directory)
     _note_reads(folder / READS, row, result)
     run.write_json(saved, result)
+    return result
+
+
+def kept(saved: Path, row: Row) -> dict[str, Any]:
+    """The row's result in a file; UserError where that is damaged, or was made with other settings."""
+    result = run.read_json(saved)
+    where = f"{saved} is damaged, remove it to run this row again"
+    schema.check(result, ROW, where)
+    if (result["row"], result["seed"], result["share"]) != (row.name, row.config.seed, row.share):
+        raise UserError(f"{where}: row, seed and share are not those of {row.key}")
+    _refuse_other_settings(saved, result, row)
+    budgets = [dataclasses.asdict(limits) for limits in row.config.budgets]
+    for i, network in enumerate(result["networks"]):
+        if network["kind"] == "candidate" and network["budget"] not in budgets:
+            raise UserError(f"{where}: networks[{i}].budget is none of the row's")
+        for on in ("", "validation_") if network.get("validation_images") else ("",):
+            try:
+                right = unpacked(network[f"{on}right"], network[f"{on}images"])
+            except (KeyError, ValueError, UserError) as error:
+                raise UserError(f"{where}: networks[{i}].{on}right: {error}") from error
+            if not right.size:
+                raise UserError(f"{where}: networks[{i}].{on}images: 1 or more is right")
+    if result["networks"]:
+        schema.check(result["times_s"], dict.fromkeys(("train", "search", "retrain"), NUMBER), f"{where}: times_s")
     return result
 
 

@@ -17,6 +17,7 @@ from danas_jax import untrusted
 from danas_jax.config import Board, Limits
 from danas_jax.errors import UserError
 
+_LONG = re.compile(rf"[\d_]{{{untrusted.MAX_DIGITS}}}")
 _LOWEST = {"clock_hz": 1, "sram_bytes": 1, "flash_bytes": 1, "reserved_sram_bytes": 0}
 _of_this_run: dict[str, Board] = {}
 
@@ -25,8 +26,13 @@ def parse_boards(text: str, where: str) -> dict[str, Board]:
     """Boards of a TOML text, by name. UserError naming `where`, the board and the field when an entry cannot be."""
     try:
         tables = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, and numbers of thousands of digits
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{where}: not TOML: nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits, of which tomllib tells no place
+        line = next((n for n, line in enumerate(text.split("\n"), 1) if _LONG.search(line)), 1)
+        raise UserError(f"{where}: not TOML: {str(error).partition(';')[0]} (at line {line})") from None
     known = {f.name: f.default is MISSING for f in fields(Board) if f.name != "name"}
     boards = {}
     for name, table in tables.items():

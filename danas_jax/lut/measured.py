@@ -48,9 +48,9 @@ class Subnet(NamedTuple):
     def read(cls, line: Line) -> Subnet:
         """From the cells of a line. Raises UserError for a network that the space does not hold."""
         try:
-            genes = np.array([int(gene) for gene in line.cells.get("genes", "").split("-")])
+            genes = np.array([int(gene) for gene in line.cells.get("genes", "").split("-")], np.int64)
             classes = int(line.cells.get("classes", ""))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise UserError(f"{line.where}: give genes as 5-1-0-2 and classes as a number") from None
         if classes < 1:
             raise UserError(f"{line.where}: classes = {classes}: give 1 or more")

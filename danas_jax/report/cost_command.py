@@ -123,14 +123,18 @@ def _genes(run: Path, candidate: str) -> np.ndarray:
     table = run / "search" / "evaluations.csv"
     try:
         text = untrusted.read_bytes(table, untrusted.MAX_TABLE_BYTES).decode()
-        rows = {row["id"]: row["genes"] for row in csv.DictReader(io.StringIO(text, newline=""))}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        try:
+            rows = {row["id"]: row["genes"] for row in reader}
+        except csv.Error as error:
+            raise UserError(f"{table}, line {reader.line_num}: {error}; search again") from error
+    except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{table}: cannot be read ({why}); `danas search` writes it") from error
     except KeyError as error:
         raise UserError(f"{table}: has no column {error}; search again") from error
     if candidate not in rows:
-        raise UserError(f"{run}/{candidate}: no such candidate; the {len(rows)} ids are in {table}")
+        raise UserError(f"{run}/{candidate}: no such candidate; column id of {table} has {len(rows)}")
     genes = rows[candidate] or ""
     if not all(gene.isdecimal() and len(gene) < 10 for gene in genes.split()):
         raise UserError(f"{table}: {candidate}: genes = {genes!r}: whole numbers are right; search again")

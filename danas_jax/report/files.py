@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from danas_jax import run
+from danas_jax import run, schema, untrusted
+from danas_jax.report.summary_schema import SUMMARY
 
 MEMORY, EXAMPLES, DIAGNOSTICS = "memory.json", "examples.json", "diagnostics.json"  # in <run>/report/, derived.py
 TEACHER = "teacher.json"  # likewise, teacher_doubts.py
@@ -50,7 +51,6 @@ def read_run(folder: Path) -> RunFiles:
     read = {
         name: _read(folder / place)
         for name, place in (
-            ("summary", "summary.json"),
             ("pareto", "search/pareto.json"),
             ("config", "config.json"),
             ("provenance", "provenance.json"),
@@ -62,6 +62,7 @@ def read_run(folder: Path) -> RunFiles:
             ("unlabelled", f"report/{UNLABELLED}"),
         )
     }
+    read["summary"] = read_summary(folder) if (folder / "summary.json").exists() else {}
     exports = [folder / "export" / str(entry.get("name")) for entry in read["summary"].get("finalists", [])]
     return RunFiles(
         name=str(read["summary"].get("name") or folder.resolve().name),
@@ -70,6 +71,17 @@ def read_run(folder: Path) -> RunFiles:
         emulated={export.name: [_read(path) for path in sorted(export.glob("emulated_*.json"))] for export in exports},
         **read,
     )
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary.json of the run in `folder`, its fields' types checked; UserError naming the one that is wrong."""
+    found = run.read_json(folder / "summary.json")
+    where = f"{folder / 'summary.json'} is damaged"
+    schema.check(found, SUMMARY, where)
+    for entry in found.get("finalists", []):
+        if "name" in entry:
+            untrusted.inside(folder / "export", entry["name"], f"{where}: name")
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def _budgets(folder: Path, config: Config, found: Series, notes: list[str]) -> t
         last = found.get(("search", ""), [{}])[-1]
         none = [None] * len(config.budgets)
         best, between = (
-            value if isinstance(value := last.get(key), list) else none for key in ("best_accuracy", "best_interval")
+            [one if _is_shown(one) else None for one in value] if isinstance(value := last.get(key), list) else none
+            for key in ("best_accuracy", "best_interval")
         )
         return [
             {
@@ -180,6 +181,11 @@ def _pace(
             age = time.time() - _time(recent[-1]) if held else 0.0
             left = max((progress["total"] - progress["done"]) / speed - age, 0.0)
     return {"per_s": speed, "left_s": left}
+
+
+def _is_shown(value: object) -> bool:
+    """Whether it can be an accuracy, or its interval."""
+    return _is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)))
 
 
 def _is_number(value: object) -> bool:

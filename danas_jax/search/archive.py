@@ -262,7 +262,11 @@ def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
     )
     _need(plain, f"{place}.data", "an object of numbers and texts")
     if space is not None:
-        meaning = json.loads(json.dumps(space.describe(space.check(np.array(genes, dtype=np.int64)))))
+        try:
+            checked = space.check(np.array(genes, dtype=np.int64))
+        except UserError as error:
+            raise UserError(f"{place}: {error}; the file is damaged, delete it and search again") from error
+        meaning = json.loads(json.dumps(space.describe(checked)))
         same = data["id"] == space.candidate_id(np.array(genes))
         same = same and {"data": data["data"], "arch": data["arch"]} == meaning
         _need(same, f"{place} ({data['id']})", "what its genes mean (id, data and arch)")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
+from danas_jax import schema
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
+from danas_jax.schema import NUMBER
 from danas_jax.search.archive import number
 from danas_jax.space import SearchSpace
 
@@ -45,7 +47,7 @@ def rows(tested: Tested) -> dict[str, list[dict]]:
 
 
 def read(
-    saved: dict, expected: dict, genes_length: int, tiers: Iterable[str]
+    saved: dict, expected: dict, genes_length: int, tiers: Collection[str]
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], Tested]:
     """The rounds (genes, half-slice accuracies) of a saved state, and the re-ranked accuracies of `tiers`.
 
@@ -54,6 +56,11 @@ def read(
     changed = [key for key in expected if saved.get(key) != expected[key]]
     if changed:
         raise UserError(f"the saved search was made with another {', '.join(changed)}: use another run directory")
+    wanted = {
+        "rounds": [{"genes": [[int]], "half": [NUMBER | None]}],
+        "tested": {tier: [{"genes": [int], "accuracy": NUMBER | None}] for tier in tiers},
+    }
+    schema.check(saved, wanted, "the saved search is damaged, delete it and search again")
     try:
         rounds = [
             (np.array(r["genes"], dtype=np.int64).reshape(-1, genes_length), np.array(r["half"], dtype=np.float64))
@@ -68,6 +75,7 @@ def read(
         }
         if any(len(genes) != len(half) for genes, half in rounds):
             raise ValueError("genes and accuracies of a round differ in number")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"the saved search is damaged ({error!r}): delete it and search again") from error
+    except (TypeError, ValueError) as error:
+        why = f"the saved search is damaged (rounds or tested: {error!r}): delete it and search again"
+        raise UserError(why) from error
     return rounds, tested

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import run, schema, untrusted
 from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
 from danas_jax.evidence import rank_command
 from danas_jax.metrics import pareto_mask
 from danas_jax.report import table
+from danas_jax.report.files import read_summary
 from danas_jax.sweep.plan import PLAN
 
 LIMITS = ("sram_bytes", "flash_bytes", "macs", "latency_ms", "energy_mj")  # the order of budgets
@@ -39,7 +40,7 @@ def collect(folder: Path) -> dict[str, Any]:
             unfinished.append({"job": name, **state})
             continue
         try:
-            summary = run.read_json(folder / name / "summary.json")
+            summary = read_summary(folder / name)
             rows += _rows(name, summary)
             seen.setdefault((tuple(summary["classes"]), summary["search_metric"]), name)
         except (UserError, *_WRONG) as error:
@@ -68,8 +69,12 @@ def _jobs(folder: Path) -> tuple[dict[str, str], list[str]]:
     commands, notes = {}, []
     if (folder / PLAN).exists():
         try:
-            commands = {str(job["name"]): str(job["command"]) for job in run.read_json(folder / PLAN)["jobs"]}
-        except (UserError, *_WRONG) as error:
+            plan = run.read_json(folder / PLAN)
+            schema.check(plan, {"jobs": [{"name": str, "command": str}]}, PLAN)
+            for job in plan["jobs"]:
+                untrusted.inside(folder, job["name"], "name of a job")
+            commands = {job["name"]: job["command"] for job in plan["jobs"]}
+        except UserError as error:
             notes.append(f"{PLAN} is damaged, so runs that never began are not known: {error}")
     others = sorted(path.parent.name for path in folder.glob("*/config.json"))
     commands |= {name: "run" for name in others if name not in commands}
