@@ -1,13 +1,15 @@
 """How does the time of each step grow, from 1,000 to 1,000,000 candidates or images? Fitted: t = a n^b.
 
     python benchmarks/cost_fits.py                     # all steps: results/cost_fits.csv, cost_fits_*.svg
-    python benchmarks/cost_fits.py --most 10000 --steps dedupe split --out DIR
+    python benchmarks/cost_fits.py --steps dedupe split                  # these anew, the others as they were
+    python benchmarks/cost_fits.py --most 10000 --out DIR
 
-The steps are those of cost_steps.py. What is timed is this process's share of a core, without waiting for disks or for
-other processes, with one thread for products. Each step is timed at every size (small ones three times, the fastest
-counts), and no further once it took more than --patience-s. b and its standard error are those of the line through the
-logarithms from a hundredth of the largest size on. A step grows faster than n log n where t / (n log n) rises by more
-than SLACK over that range: an array that no longer fits the caches explains as much.
+The steps are those of cost_steps.py; cost_fits_times.csv keeps what was measured. What is timed is this process's share
+of a core, without waiting for disks or for other processes, with one thread for products. Each step is timed at every
+size (small ones three times, the fastest counts), and no further once it took more than --patience-s. b and its
+standard error are those of the line through the logarithms from a hundredth of the largest size on. A step grows faster
+than n log n where t / (n log n) rises by more than SLACK over that range: an array that no longer fits the caches
+explains as much.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from danas_jax.report.svg import svg
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 SLACK = 4.0
+Times = dict[str, list[tuple[int, float]]]  # (n, seconds) of each step
+TIMES = "cost_fits_times.csv"
 TOGETHER = 5  # steps in one chart, which has as many colours
 FIELDS = (
     "step",
@@ -100,16 +104,34 @@ def chart(unit: str, times: Sequence[tuple[str, list[tuple[int, float]]]]) -> Ch
     return Chart("cost_fits", f"Time of each step over {unit}", x, y, series)
 
 
-def write(folder: Path, rows: list[dict], times: dict[str, dict[str, list[tuple[int, float]]]]) -> None:
-    """The table and the charts, of the steps so far."""
-    with (folder / "cost_fits.csv").open("w", newline="") as file:
-        out = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        out.writeheader()
-        out.writerows(rows)
-    for unit, found in times.items():
-        for i, start in enumerate(range(0, len(found), TOGETHER), 1):
-            drawn = svg(chart(unit, list(found.items())[start : start + TOGETHER]))
-            (folder / f"cost_fits_{unit}_{i}.svg").write_text(drawn + "\n")
+def known(folder: Path) -> Times:
+    """What was measured before."""
+    found: Times = {}
+    if (folder / TIMES).exists():
+        with (folder / TIMES).open(newline="") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["step"], []).append((int(row["n"]), float(row["seconds"])))
+    return found
+
+
+def write(folder: Path, times: Times) -> list[dict]:
+    """The times, the table and the charts, of the steps so far; the rows of the table."""
+    times = {name: times[name] for name in STEPS if name in times}
+    rows = [{"step": name, "unit": STEPS[name].unit, **fitted(found)} for name, found in times.items()]
+    tables = {
+        TIMES: (("step", "n", "seconds"), [(name, n, f"{t:.3g}") for name, found in times.items() for n, t in found]),
+        "cost_fits.csv": (FIELDS, [[row[field] for field in FIELDS] for row in rows]),
+    }
+    for name, (fields, lines) in tables.items():
+        with (folder / name).open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([fields, *lines])
+    for unit in dict.fromkeys(step.unit for step in STEPS.values()):
+        of_unit = [(name, found) for name, found in times.items() if STEPS[name].unit == unit]
+        for i, start in enumerate(range(0, len(of_unit), TOGETHER), 1):
+            (folder / f"cost_fits_{unit}_{i}.svg").write_text(
+                svg(chart(unit, of_unit[start : start + TOGETHER])) + "\n"
+            )
+    return rows
 
 
 def main() -> None:
@@ -120,15 +142,12 @@ def main() -> None:
     parser.add_argument("--patience-s", type=float, default=8.0, help="a longer step is not tried at larger sizes (8)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    rows, times = [], {}
+    times, rows = known(options.out), list[dict]()
     with tempfile.TemporaryDirectory() as folder:
         for name in options.steps:
-            step = STEPS[name]
-            found = measured(step, options.most, options.patience_s, Path(folder))
-            rows.append({"step": name, "unit": step.unit, **fitted(found)})
-            times.setdefault(step.unit, {})[name] = found
-            print(rows[-1], [f"{n}: {t:.3g}" for n, t in found], flush=True)
-            write(options.out, rows, times)
+            times[name] = measured(STEPS[name], options.most, options.patience_s, Path(folder))
+            print(name, [f"{n}: {t:.3g}" for n, t in times[name]], flush=True)
+            rows = write(options.out, times)
     faster = [row["step"] for row in rows if row["faster"] == "yes"]
     print(f"faster than n log n: {', '.join(faster) or 'none'}")
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")

@@ -120,7 +120,9 @@ def _save(count: int, folder: Path) -> Callable[[], object]:
             {"genes": chosen[i : i + NEW].tolist(), "half": [archive.number(a) for a in half[i : i + NEW]]}
             for i in range(0, count, NEW)
         ]
-        run.write_json(folder / "state.json", {**header, "rounds": rounds, "tested": saved.rows({"full": {}})})
+        run.write_json(
+            folder / "state.json", {**header, "rounds": rounds, "tested": saved.rows({"full": {}})}, compact=True
+        )
 
     return save
 

@@ -117,10 +117,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def write_json(path: Path | str, obj: dict) -> None:
-    """Write a dictionary atomically as JSON, keys sorted; adds `schema_version`. NaN and infinity are refused."""
+def write_json(path: Path | str, obj: dict, compact: bool = False) -> None:
+    """Write a dictionary atomically as JSON, keys sorted; adds `schema_version`. NaN and infinity are refused.
+
+    `compact`: on one line, for what is large and nobody reads.
+    """
     obj = {"schema_version": SCHEMA_VERSION, **obj}
-    write_text(path, json.dumps(obj, indent=2, sort_keys=True, allow_nan=False, default=_plain) + "\n")
+    form: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 2}
+    write_text(path, json.dumps(obj, sort_keys=True, allow_nan=False, default=_plain, **form) + "\n")
 
 
 def read_json(path: Path | str) -> dict:

@@ -25,6 +25,14 @@ def test_json_is_sorted_and_ends_with_a_newline(tmp_path):
     assert run.read_json(tmp_path / "a.json")["a"] == [0, 1]
 
 
+def test_compact_json_is_one_line_and_reads_the_same(tmp_path):
+    many = {"genes": np.arange(30).reshape(10, 3), "half": [0.5, None]}
+    run.write_json(tmp_path / "a.json", many)
+    run.write_json(tmp_path / "b.json", many, compact=True)
+    assert run.read_json(tmp_path / "b.json") == run.read_json(tmp_path / "a.json")
+    assert (tmp_path / "b.json").read_text().count("\n") == 1 and " " not in (tmp_path / "b.json").read_text()
+
+
 def test_not_a_number_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         run.write_json(tmp_path / "a.json", {"x": float("nan")})

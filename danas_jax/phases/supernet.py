@@ -87,7 +87,10 @@ def search_phase(state: Run) -> dict:
             progress.count, state.hosts.spread,
         )  # fmt: skip
         found = supernet.search(
-            config.budgets, save=lambda snapshot: run.write_json(saved, snapshot), resume=resume, progress=log
+            config.budgets,
+            save=lambda snapshot: run.write_json(saved, snapshot, compact=True),
+            resume=resume,
+            progress=log,
         )
     if together:
         state.hosts.tell(None)
