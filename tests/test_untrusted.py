@@ -280,7 +280,7 @@ def test_accuracies_of_another_run(tmp_path):
     assert len(AccuracyCache(path, "k")) == 1
 
 
-@pytest.mark.parametrize("bounds", [None, [[1], [2]], [[10**30], [1]], "x", [[[]], []]])
+@pytest.mark.parametrize("bounds", [None, [[1], [2]], [[10**30], [1]], "x", [[[]], []], [[1e300] * 20, [0.0] * 20]])
 def test_bounds_of_another_run(bounds):
     space = quickstart()
     wanted = (space.min_genes, space.max_genes)
