@@ -58,6 +58,7 @@ def test_json_that_is_none(text):
         ('{"a": 1e999, "a": 1}', "a = 1e999: not a number"),
         ('{"a": "NaN", "b": 1.5, "c": -Infinity}', "c = -Infinity: not a number"),
         ('{"a": 1, "b": ' + "9" * 5000 + "}", r"b = 9{40}\.\.\. \(5000 digits\): not a number"),
+        ('{"": NaN}', "'' = NaN: not a number"),
         ("[NaN]", "^NaN is not a number"),
         ("[1,]", "line 1 column"),
     ],
