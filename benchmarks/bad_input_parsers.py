@@ -46,7 +46,9 @@ def _config() -> Parser:
 
 def _boards() -> Parser:
     text = (Path(boards.__file__).parent / "boards.toml").read_bytes()
-    return Parser("boards", (text, text[: text.index(b"\n[", 800)]), boards.read_boards, "boards.toml", "lines")
+    return Parser(
+        "boards", (text, text[: text.index(b"\n[", 800)]), boards.read_boards, "boards.toml", "lines", words=("board",)
+    )
 
 
 def _archive() -> Parser:

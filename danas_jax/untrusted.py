@@ -73,7 +73,7 @@ def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         for wrong in _wrong_in(value):
             text = wrong if len(wrong) <= 40 else f"{wrong[:40]}... ({len(wrong)} digits)"
-            raise ValueError(f"{key} = {text}: not a number JSON knows")
+            raise ValueError(f"{key or repr(key)} = {text}: not a number JSON knows")
     return dict(pairs)
 
 

@@ -238,6 +238,12 @@ NETS = "space,classes,genes,ms\n"
         (["check", "TABLE", "IN"], NETS + NET + ",-1\n", "ms = '-1': give a number"),
         (["check", "TABLE", "IN"], NETS + "quickstart,2,1-2,1\n", "line 2: genes"),
         (["check", "TABLE", "IN"], NETS + "quickstart,2,a-b,1\n", "line 2: give genes as 5-1-0-2"),
+        (
+            ["check", "TABLE", "IN"],
+            NETS + "./evil.py,2,1-2,1\n",
+            "line 2: space = './evil.py': a table names no Python",
+        ),
+        (["check", "TABLE", "IN"], NETS + f"{'q' * 9999},2,1-2,1\n", "line 2: [Errno 36]"),
         (["check", "TABLE", "IN"], NETS + f"quickstart,2,{10**30}-1,1\n", "line 2: give genes as 5-1-0-2"),
         (["check", "TABLE", "IN"], NETS + NET.replace(",2,", ",0,") + ",1\n", "classes = 0: give 1 or more"),
         (["check", "TABLE", "IN"], f"space,classes,genes,id,ms\n{NET},abc,1\n", "has changed since it was measured"),

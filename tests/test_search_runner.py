@@ -220,8 +220,14 @@ def test_a_saved_state_of_another_search_is_refused(saved_and_result):
     state = json.loads(saved_and_result[0][-1])
     with pytest.raises(UserError, match="another seed"):
         go(resume={**state, "seed": 12})
-    for broken in ({"rounds": [{"genes": 3}]}, {"tested": {"full": []}}, {"tested": []}):
-        with pytest.raises(UserError, match="damaged"):
+    for broken, where in (
+        ({"rounds": [{"genes": 3}]}, r"rounds\[0\]\.genes = 3"),
+        ({"rounds": [{"genes": [[10**30]], "half": [0.5]}]}, r"rounds\[0\]\.genes\[0\]\[0\] = 1"),
+        ({"rounds": [{"genes": [[0]], "half": [0.5]}]}, "rounds or tested"),
+        ({"tested": {"full": []}}, "tested.int8 is missing"),
+        ({"tested": []}, r"tested = \[\]"),
+    ):
+        with pytest.raises(UserError, match=f"damaged.*{where}"):
             go(resume={**state, **broken})
     with pytest.raises(UserError, match="another settings"):
         go(settings=replace(SETTINGS, metric="f1"), resume=state)

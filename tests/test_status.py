@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pipeline_toys import TOY, config_file
 
-from danas_jax import cli, run
+from danas_jax import cli, config_io, run
 from danas_jax.report import status_command
 from danas_jax.report.status import PHASES, status
 
@@ -281,6 +281,17 @@ def test_damage_is_named_and_the_rest_is_told(moments, tmp_path):
     assert "train.json is damaged" in text
     assert text.count("warning: ") == 3
     assert states(status(tmp_path / "run")) == ["done"] * 4
+
+
+def test_best_accuracies_that_are_none_are_left_out(tmp_path):
+    run.write_json(tmp_path / "config.json", config_io.to_json(dataclasses.replace(TOY, budgets=TOY.budgets[:1] * 3)))
+    best, between = [["x"], 0.75, {}], [[0, "x"], [0.5, 1], [1]]
+    record = {"phase": "search", "step": 1, "best_accuracy": best, "best_interval": between}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    code, text = shown(tmp_path)
+    assert code == 0
+    assert "0.750 [0.500, 1.000]" in text
+    assert [row["best"] for row in status(tmp_path)["budgets"]] == [None, 0.75, None]
 
 
 def test_what_is_no_run_is_2(tmp_path, capsys):

@@ -58,6 +58,7 @@ def test_json_that_is_none(text):
         ('{"a": 1e999, "a": 1}', "a = 1e999: not a number"),
         ('{"a": "NaN", "b": 1.5, "c": -Infinity}', "c = -Infinity: not a number"),
         ('{"a": 1, "b": ' + "9" * 5000 + "}", r"b = 9{40}\.\.\. \(5000 digits\): not a number"),
+        ('{"": NaN}', "'' = NaN: not a number"),
         ("[NaN]", "^NaN is not a number"),
         ("[1,]", "line 1 column"),
     ],
@@ -280,7 +281,7 @@ def test_accuracies_of_another_run(tmp_path):
     assert len(AccuracyCache(path, "k")) == 1
 
 
-@pytest.mark.parametrize("bounds", [None, [[1], [2]], [[10**30], [1]], "x", [[[]], []]])
+@pytest.mark.parametrize("bounds", [None, [[1], [2]], [[10**30], [1]], "x", [[[]], []], [[1e300] * 20, [0.0] * 20]])
 def test_bounds_of_another_run(bounds):
     space = quickstart()
     wanted = (space.min_genes, space.max_genes)

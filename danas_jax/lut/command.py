@@ -157,6 +157,7 @@ def _measure(options: argparse.Namespace) -> None:
 
 
 def _time(options: argparse.Namespace) -> None:
+    measured.refuse_code(options.space, "SPACE")
     host = _start(options)
     path = Path(options.out)
     header, known = measured.read(path) if path.exists() else ({}, {})

@@ -19,6 +19,12 @@ SUBNET = ("space", "classes", "genes", "id")
 COLUMNS = (*SUBNET, *MEASURED)  # as `danas lut time` writes them
 
 
+def refuse_code(space: str, where: str) -> None:
+    """UserError, naming `where`, for a space that is Python code: whoever reads a table would execute it."""
+    if space.endswith(".py"):
+        raise UserError(f"{where} = {space!r}: a table names no Python code; give a shipped space or a run's folder")
+
+
 class Subnet(NamedTuple):
     """A network of a search space, named as `cases.find_space` takes it."""
 
@@ -54,10 +60,11 @@ class Subnet(NamedTuple):
             raise UserError(f"{line.where}: give genes as 5-1-0-2 and classes as a number") from None
         if classes < 1:
             raise UserError(f"{line.where}: classes = {classes}: give 1 or more")
+        refuse_code(line.cells.get("space", ""), f"{line.where}: space")
         try:
             space = cases.find_space(line.cells.get("space", ""))
             genes = space.check(genes)
-        except UserError as error:
+        except (UserError, OSError) as error:  # OSError: a name that no file can have
             raise UserError(f"{line.where}: {error}") from None
         expected = line.cells.get("id")
         if expected and space.candidate_id(genes) != expected:
