@@ -5,11 +5,11 @@
 
 A cycle is a training step of a tiny supernet, its checkpoint, and four random subnets evaluated with the new weights
 and kept in the cache of accuracies; every 25th cycle opens the checkpoints anew, reads the newest back and trains a
-network of a new shape for itself. Every --every cycles a row of the process's memory, open files, threads, compiled
+network for itself, of 16 shapes in turn. Every --every cycles a row of the process's memory, open files, threads, compiled
 programs and of the folder's size is written. Exit code 1 where, over the second half, the memory's line rises by more
 than --bound-mb per 1,000 cycles, or where the most files, threads, programs, arrays or bytes in the folder are more in
-the last quarter than in the third by more than GROWTH. (Programs are forgotten every 16 networks, deploy/epochs.py, so
-their number rises and falls, and each quarter sees the most.) XLA optimises little here: it compiles in half the time.
+the last quarter than in the third by more than GROWTH. (Each new shape costs 0.7 MB for good, docs/scale.md; after 400
+cycles there is none.) XLA optimises little here: it compiles in half the time.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from danas_jax.views.image import ImageView
 
 SPACE = SearchSpace("soak", ImageView((12,), ("mono", "rgb")), (4, 8), (Stage((4, 8), (1, 2), 2, (2,), (3, 5)),), (8,))
 BOUNDS = SPACE.min_genes, SPACE.max_genes
-STEPS_PER_EPOCH, ANEW_EVERY, SUBNETS = 5, 25, 4
-FEWEST = 1600  # cycles to be judged: a quarter of them trains 16 networks, after which programs are forgotten
+STEPS_PER_EPOCH, ANEW_EVERY, SUBNETS, SHAPES = 5, 25, 4, 16
+FEWEST = 2 * ANEW_EVERY * SHAPES  # cycles to be judged: every shape has been seen before the second half
 FIELDS = ("cycle", "time_s", "rss_mb", "open_files", "threads", "live_programs", "live_arrays", "folder_mb")
 GROWTH = {"open_files": 2, "threads": 2, "live_programs": 8, "live_arrays": 200, "folder_mb": 0.5}  # of the most
 
@@ -119,7 +119,7 @@ def soak(folder: Path, cycles: int, every: int, report: Callable[[dict], None]) 
             report(row(step, began, folder))
 
     def alone(step: int) -> None:
-        space = dataclasses.replace(SPACE, head_widths=(8 + step // ANEW_EVERY,))  # programs that nobody has
+        space = dataclasses.replace(SPACE, head_widths=(8 + step // ANEW_EVERY % SHAPES,))
         layers, place = space.layers(space.min_genes, 2), folder / "alone"
         start, _ = init_variables(layers, step)
         with Checkpoints(place) as saved:

@@ -1,7 +1,6 @@
 """Retraining: resumes bit for bit, keeps the best validated epoch, and the fixed networks are the published ones."""
 
 import dataclasses
-import itertools
 import json
 
 import jax
@@ -269,16 +268,3 @@ def test_an_epochs_accuracy_is_logged_with_its_interval():
     assert (low, high) == share_interval(0.5, 20, 3)
     assert scalars(seen[0]) == scalars(json.loads(json.dumps(seen[0])))
     assert scalars(seen[0])["validation_interval/0"] == low
-
-
-def test_traces_are_forgotten_every_16_networks(monkeypatch, tmp_path):
-    """And the training goes on as if nothing had happened."""
-    cleared, clear = [], jax.clear_caches
-    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(clear()))
-    monkeypatch.setattr(epochs, "_networks", itertools.count(16))
-    one, two = run(tmp_path / "cleared"), run(tmp_path / "not")
-    assert len(cleared) == 1
-    assert_same_trees(one.params, two.params)
-    for _ in range(32):
-        epochs._step_program(None, None, SETTINGS, None, TRAINING.labels, 2, None)
-    assert len(cleared) == 3

@@ -5,7 +5,6 @@ Early choice on validation only: of all validated epochs the best is kept, with 
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -27,9 +26,6 @@ from danas_jax.supernet.guard import Diverged, failure, healthy
 from danas_jax.supernet.in_flight import go_on
 from danas_jax.supernet.optimiser import initial_weights, make_optimiser, updated_weights
 from danas_jax.views.base import NetworkInput
-
-_FORGET_AFTER = 16  # networks
-_networks = itertools.count(1)  # trained by this process
 
 
 def fit(
@@ -142,10 +138,6 @@ def _step_program(logits_of, source, settings, optimiser, all_labels, classes, t
 
     Returns (health, weights after the step, loss).
     """
-    if next(_networks) % _FORGET_AFTER == 0:
-        # JAX keeps for ever what it traced of its own functions for the shapes of each network: 0.7 MB of a tiny one.
-        # Programs that are wanted again are compiled again (loaded, where compiled ones are kept).
-        jax.clear_caches()
     class_weights = class_weights_of(all_labels, classes, settings)
 
     def loss_of(params, views, targets):
