@@ -6,10 +6,10 @@
 A cycle is a training step of a tiny supernet, its checkpoint, and four random subnets evaluated with the new weights
 and kept in the cache of accuracies; every 25th cycle opens the checkpoints anew, reads the newest back and trains a
 network for itself, of 16 shapes in turn. Every --every cycles a row of the process's memory, open files, threads,
-compiled programs and of the folder's size is written. Exit code 1 where, over the second half, the memory's line rises by more
-than --bound-mb per 1,000 cycles, or where the most files, threads, programs, arrays or bytes in the folder are more in
-the last quarter than in the third by more than GROWTH. (Each new shape costs 0.7 MB for good, docs/scale.md; after 400
-cycles there is none.) XLA optimises little here: it compiles in half the time.
+compiled programs and of the folder's size is written. Exit code 1 where, over the second half, the memory's line
+rises by more than --bound-mb per 1,000 cycles, or where the most files, threads, programs, arrays or bytes in the
+folder are more in the last quarter than in the third by more than GROWTH. (Each new shape costs 0.7 MB for good,
+docs/scale.md; after 400 cycles there is none.) XLA optimises little here: it compiles in half the time.
 """
 
 from __future__ import annotations
