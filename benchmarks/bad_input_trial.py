@@ -26,7 +26,7 @@ GROWTH_BYTES = 2**30  # that the process may grow by, over all cases of a part
 CLI_EVERY = 500  # cases, of which one is also read by a command of danas
 _PLACE = re.compile(
     r"\b(line|column|char|position|byte|bytes|offset|row|item|cells?)\b.{0,12}\d|nested too deeply|end of document|"
-    r"\bno rows\b|unknown fields?\b|'' = |larger than the [\d,]+ bytes"
+    r"\bno rows\b|unknown fields?\b| = .*: not a number JSON|larger than the [\d,]+ bytes"
 )
 _FIELD = re.compile(r'"(\w+)":|^[ \t]*(?:\[+)?([\w-]+)(?:\]+)?[ \t]*(?:=|$)', re.MULTILINE)
 
