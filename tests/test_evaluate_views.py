@@ -95,12 +95,17 @@ def test_a_folder_of_arrays_has_splits(series, tmp_path, capsys):
     )
 
 
+def values(result):
+    """The figures; the resamples of an interval depend on the order of the examples."""
+    return {name: value for name, value in result["figures"].items() if not name.endswith("_interval")}
+
+
 def test_folders_and_manifests_of_wavs(sound, tmp_path, capsys):
     names = sound.clips(tmp_path / "flat", 8000)
     result = found(capsys, sound.file, tmp_path / "flat")
     assert result["figures"]["confusion"] == sound.confusion.tolist() and result["notes"] == []
     sound.clips(tmp_path / "split" / "validation", 8000)
-    assert found(capsys, sound.file, tmp_path / "split")["figures"] == result["figures"]
+    assert values(found(capsys, sound.file, tmp_path / "split")) == values(result)
     listed = zip(names, LABELS, ["val"] * 9 + ["test"] * 3, strict=True)
     rows = [f"flat/{name},{CLASSES[label]},{split}" for name, label, split in listed]
     (tmp_path / "list.csv").write_text("\n".join(["file,label,split", *rows]))
@@ -108,7 +113,7 @@ def test_folders_and_manifests_of_wavs(sound, tmp_path, capsys):
     tested = found(capsys, sound.file, tmp_path / "list.csv", "--split", "test")
     assert tested["figures"]["images"] == 3 and "clips of a test split" in tested["notes"][0]
     (tmp_path / "list.csv").write_text("\n".join(["file,label", *(row.rsplit(",", 1)[0] for row in rows)]))
-    assert found(capsys, sound.file, tmp_path / "list.csv")["figures"] == result["figures"]
+    assert values(found(capsys, sound.file, tmp_path / "list.csv")) == values(result)
 
 
 def test_sound_of_another_rate(sound, tmp_path, capsys):

@@ -26,6 +26,7 @@ from danas_jax.deploy.finalists import kept_answers
 from danas_jax.errors import UserError
 from danas_jax.evidence.rows import Planner, Row, shorter
 from danas_jax.provenance import provenance
+from danas_jax.report.summary_schema import PREDICTED
 from danas_jax.schema import NUMBER
 from danas_jax.search import archive
 from danas_jax.views import data_text
@@ -33,7 +34,6 @@ from danas_jax.views.base import DataConfig
 
 PHASES = ("train", "search", "retrain", "export", "report")
 READS = "test_reads.csv"
-_FIGURES = {str: NUMBER | None}
 ROW: dict[str, Any] = {  # what `row_result` gives; rows of an older danas lack some fields
     "row": str,
     "seed": int,
@@ -47,7 +47,7 @@ ROW: dict[str, Any] = {  # what `row_result` gives; rows of an older danas lack 
             "name": str,
             "kind": str,
             "budget": dict | None,
-            "predicted": {"macs": NUMBER, **_FIGURES},
+            "predicted": {"macs": NUMBER, **PREDICTED},
             "measured": {"arena_bytes": NUMBER},
             "accuracy": {"int8_test": NUMBER, "int8_validation": NUMBER},
             "sees": str,

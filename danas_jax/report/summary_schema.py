@@ -10,7 +10,7 @@ _SHARE = NUMBER | None
 _PAIR = (NUMBER, NUMBER)
 _INTERVAL = Either((_PAIR, type(None)))
 _ACCURACIES = ("float_validation", "int8_validation", "int8_test", "search")
-_FIGURES = Either(({str: _SHARE}, type(None)))
+PREDICTED = {str: Either((_SHARE, {str: NUMBER}))}  # with a table of layers, shares of the latency among them
 _BUDGET: dict[str, Any] = {
     "board?": str,
     **{f"{key}?": NUMBER | None for key in ("sram_bytes", "flash_bytes", "macs", "latency_ms", "energy_mj")},
@@ -26,8 +26,8 @@ _ENTRY: dict[str, Any] = {
     "arch?": dict | None,
     "data?": Either(({str: str | int | float | bool}, type(None))),
     "budget?": Either((_BUDGET, type(None))),
-    "predicted?": _FIGURES,
-    "measured?": _FIGURES,
+    "predicted?": Either((PREDICTED, type(None))),
+    "measured?": Either(({str: _SHARE}, type(None))),
     "accuracy?": {f"{kind}?": _SHARE for kind in _ACCURACIES}
     | {f"{kind}_interval?": _INTERVAL for kind in _ACCURACIES},
 }
