@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from supernet_toys import SPACE, assert_same_trees, supernet_params
 
-from danas_jax import run
+from danas_jax import named_files, run
 from danas_jax.config import RetrainSettings, TrainSettings
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerBuilder
@@ -228,7 +228,7 @@ def test_a_file_of_other_arrays_is_refused(tmp_path, arrays, says):
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     path = written(tmp_path / "it.npz")
-    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(named_files, "MAX_FILE_BYTES", 1000)
     with pytest.raises(UserError, match=r"larger than the 1,000 bytes"):
         settings_of(path)
 

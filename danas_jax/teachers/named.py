@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from danas_jax import run, untrusted
+from danas_jax import named_files, run, untrusted
 from danas_jax.config import TeacherSettings
 from danas_jax.errors import UserError
 
-MAX_FILE_BYTES = 2 * 2**30
 SUFFIXES = (".tflite", ".onnx")
 EXPORTED = "model_int8.tflite"  # as deploy/export.py calls it
 
@@ -24,22 +21,11 @@ def resolved(settings: S, section: str) -> S:
 
     A file that is gone keeps the digest it had: a run that is done needs no teacher.
     """
-    if not settings.teacher:
-        return dataclasses.replace(settings, teacher_sha256="")
-    if settings.teacher_sha256 and not os.path.exists(settings.teacher):
-        return settings
-    path = _file(Path(os.path.abspath(os.path.expanduser(settings.teacher))), f"{section}.teacher")
-    digest = hashlib.sha256(content(path, f"{section}.teacher")).hexdigest()
-    changes: dict[str, Any] = {"teacher": str(path), "teacher_sha256": digest}
-    return dataclasses.replace(settings, **changes)
+    return named_files.resolved(settings, section, ("teacher", "teacher_sha256"), _file, _digest)
 
 
-def content(path: Path | str, field: str) -> bytes:
-    """The bytes of a teacher's file; UserError naming `field` where it cannot be read."""
-    try:
-        return untrusted.read_bytes(path, MAX_FILE_BYTES)
-    except OSError as error:
-        raise UserError(f"{field} = {path}: {error.strerror or error}") from error
+def _digest(path: Path, field: str) -> str:
+    return hashlib.sha256(named_files.content(path, field)).hexdigest()
 
 
 def _file(path: Path, field: str) -> Path:

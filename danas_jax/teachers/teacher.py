@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from danas_jax import named_files
 from danas_jax.config import TeacherSettings
 from danas_jax.deploy.tflite_writer import read_metadata
 from danas_jax.errors import UserError
-from danas_jax.teachers import engines, named
+from danas_jax.teachers import engines
 from danas_jax.teachers.engines import End, Engine
 from danas_jax.views.base import Shape
 from danas_jax.views.resize import coarser, grey
@@ -97,7 +98,7 @@ def open_teacher(settings: TeacherSettings, section: str, class_names: tuple[str
     pictures, or tells other classes.
     """
     where = f"{section}.teacher = {settings.teacher}"
-    content = named.content(settings.teacher, f"{section}.teacher")
+    content = named_files.content(settings.teacher, f"{section}.teacher")
     if hashlib.sha256(content).hexdigest() != settings.teacher_sha256:
         raise UserError(
             f"{where}: has changed since the run began; give the file as it was, or another --run-dir and the new one"

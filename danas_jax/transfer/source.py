@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from danas_jax import reuse, run, untrusted
+from danas_jax import named_files, reuse, run
 from danas_jax.config import InitSettings
 from danas_jax.errors import UserError
 
-MAX_FILE_BYTES = 2 * 2**30
 SUFFIX = ".npz"
 _RIGHT = f"give a run's folder or a {SUFFIX} of weights that danas wrote"
 
@@ -41,14 +39,7 @@ def resolved(settings: S, section: str) -> S:
 
     A file that is gone keeps the digest it had: its weights are needed where a training begins only.
     """
-    if not settings.init_from:
-        return dataclasses.replace(settings, init_sha256="")
-    if settings.init_sha256 and not os.path.exists(settings.init_from):
-        return settings
-    field = f"{section}.init_from"
-    path = _file(Path(os.path.abspath(os.path.expanduser(settings.init_from))), field)
-    changes: dict[str, Any] = {"init_from": str(path), "init_sha256": _digest(path, field)}
-    return dataclasses.replace(settings, **changes)
+    return named_files.resolved(settings, section, ("init_from", "init_sha256"), _file, _digest)
 
 
 def read(settings: InitSettings, section: str) -> Source:
@@ -86,10 +77,7 @@ def _file(path: Path, field: str) -> Path:
 
 def _digest(path: Path, field: str) -> str:
     """SHA-256 of the file and of the class names that its run gives it."""
-    try:
-        found = hashlib.sha256(untrusted.read_bytes(path, MAX_FILE_BYTES))
-    except OSError as error:
-        raise UserError(f"{field} = {path}: {error.strerror or error}") from error
+    found = hashlib.sha256(named_files.content(path, field))
     found.update("\n".join(_classes_beside(path)).encode())
     return found.hexdigest()
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from danas_jax import run
 from danas_jax.config import InitSettings, TrainSettings
+from danas_jax.csv_text import csv_of
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerSpec
-from danas_jax.transfer.match import Begun, Params, Row, matched, transferred
+from danas_jax.transfer.match import Begun, Params, matched, transferred
 from danas_jax.transfer.source import Source, read
 
 FILE = "init_from.csv"  # the table, beside the weights that were trained from there
@@ -44,9 +45,7 @@ class Start:
         """The params to begin with; the table of what came over is left in `folder`."""
         self.check(layers)
         found = transferred(layers, fresh, self.source, self.classes)
-        header = ",".join(field.name for field in fields(Row))
-        lines = (",".join(map(str, astuple(row))) for row in found.rows)
-        run.write_text(folder / FILE, "\n".join((header, *lines)) + "\n")
+        run.write_text(folder / FILE, csv_of([asdict(row) for row in found.rows]))
         return found
 
     def summary(self, begun: Begun) -> str:
