@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from danas_jax.config import DataSettings
+from danas_jax.data.sources.base import Source
 from danas_jax.data.sources.readers import Reader
-from danas_jax.data.splits import grouped
+from danas_jax.data.splits import Items, grouped
 from danas_jax.errors import Unreadable, UserError
 from danas_jax.untrusted import MAX_EXAMPLE_BYTES, read_bytes
 
@@ -44,6 +45,15 @@ class Files:
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have
             raise Unreadable(str(path), getattr(error, "strerror", None) or str(error)) from error
         return self.reader.encoded(content, str(path))
+
+    def source(
+        self, class_names: tuple[str, ...], splits: dict[str, Items], warnings: Iterable[str], fingerprint: str,
+        bad: dict[str, str],
+    ) -> Source:  # fmt: skip
+        """The source of these files; `bad`: why some cannot be examples."""
+        kind = self.reader
+        told = class_names, splits, tuple(warnings), fingerprint, kind.noun
+        return Source(*told, kind.shape, kind.dtype, self.read, bad, kind.decoding)
 
 
 @dataclass(frozen=True)

@@ -63,18 +63,9 @@ def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
         keys = tuple(key for key, _ in rows)
         labels = np.array([label for _, label in rows], np.int32)
         splits[split] = Items(keys, labels, tuple(groups[key] for key in keys), metadata.values(slices, keys))
-    return Source(
-        class_names,
-        completed(splits, class_names, settings, seed, noun, warnings),
-        tuple(warnings),
-        fingerprint_of([str(root.resolve())], class_names, sorted(probed.stamps)),
-        noun,
-        files.shape,
-        files.dtype,
-        files.read,
-        probed.bad,
-        files.reader.decoding,
-    )
+    splits = completed(splits, class_names, settings, seed, noun, warnings)
+    fingerprint = fingerprint_of([str(root.resolve())], class_names, sorted(probed.stamps))
+    return files.source(class_names, splits, warnings, fingerprint, probed.bad)
 
 
 def sub_folders(place: Path) -> list[str]:

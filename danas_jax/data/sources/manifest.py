@@ -65,18 +65,9 @@ def open_source(settings: DataSettings, native_px: Size, seed: int) -> Source:
         split: everything.where(readable & np.array([s == split for s in split_of], bool))
         for split in dict.fromkeys(split_of)
     }
-    return Source(
-        class_names,
-        completed(given, class_names, settings, seed, noun, warnings),
-        tuple(warnings),
-        fingerprint_of([str(path.resolve())], zip(labels, split_of, probed.stamps, strict=True)),
-        noun,
-        files.shape,
-        files.dtype,
-        files.read,
-        probed.bad,
-        files.reader.decoding,
-    )
+    splits = completed(given, class_names, settings, seed, noun, warnings)
+    fingerprint = fingerprint_of([str(path.resolve())], zip(labels, split_of, probed.stamps, strict=True))
+    return files.source(class_names, splits, warnings, fingerprint, probed.bad)
 
 
 def file_keys(table: Table, settings: DataSettings, where: str) -> tuple[str, ...]:

@@ -41,18 +41,8 @@ def open_source(settings: DataSettings, native_px: Size) -> Source:
     if not keys:
         raise UserError(f"{where}: no {files.reader.kinds} in it or in its folders")
     items = Items(keys, np.full(len(keys), NO_LABEL, np.int32), grouped(keys, [""] * len(keys)))
-    return Source(
-        (),
-        {UNLABELLED: items},
-        tuple(warnings),
-        fingerprint_of([str(root.resolve()), UNLABELLED], sorted(probed.stamps)),
-        files.reader.noun,
-        files.shape,
-        files.dtype,
-        files.read,
-        probed.bad,
-        files.reader.decoding,
-    )
+    fingerprint = fingerprint_of([str(root.resolve()), UNLABELLED], sorted(probed.stamps))
+    return files.source((), {UNLABELLED: items}, warnings, fingerprint, probed.bad)
 
 
 def _files(root: Path, extensions: tuple[str, ...], ignored: Counter[str]) -> list[str]:
