@@ -9,7 +9,7 @@ import pytest
 from supernet_toys import BOUNDS, SPACE, noise
 
 from danas_jax.config import RetrainSettings, TrainSettings
-from danas_jax.data.balance import balanced_weights, epoch_order
+from danas_jax.data.balance import balanced_weights, epoch_order, shown_order
 from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.deploy import epochs
@@ -73,10 +73,10 @@ def test_an_epochs_order_is_made_once(monkeypatch):
     made = []
 
     def counted(*arguments):
-        made.append(arguments[4])
-        return epoch_order(*arguments)
+        made.append(arguments[-1])
+        return shown_order(*arguments)
 
-    monkeypatch.setattr("danas_jax.supernet.plan.epoch_order", counted)
+    monkeypatch.setattr("danas_jax.supernet.plan.shown_order", counted)
     plan = Plan(SPACE, TrainSettings(epochs=2, batch_size=4), BOUNDS, 10, 0)
     rows = [plan.rows(step).tolist() for step in range(4)]
     assert made == [0, 1]

@@ -42,6 +42,15 @@ def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return (len(labels) / (num_classes * np.maximum(counts, 1))).astype(np.float32)
 
 
+def shown_order(
+    images: int, labels: np.ndarray | None, pool: Pool | None, balanced: bool, seed: int, stream: int, epoch: int
+) -> np.ndarray:
+    """The rows that an epoch of `images` shows, in their order; `labels` [N] of all rows, those of `pool` first."""
+    if pool is not None and labels is not None:
+        return pool.order(labels, balanced, seed, stream, epoch)
+    return epoch_order(images, labels if balanced else None, seed, stream, epoch)
+
+
 def epoch_order(
     images: int, classes: np.ndarray | None, seed: int, stream: int, epoch: int, count: int | None = None
 ) -> np.ndarray:

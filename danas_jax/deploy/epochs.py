@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from danas_jax.config import RetrainSettings
-from danas_jax.data.balance import epoch_order
+from danas_jax.data.balance import shown_order
 from danas_jax.data.batches import class_weights_of, training_batch, view_number
 from danas_jax.data.dataset import Split
 from danas_jax.data.feed import Feed
@@ -75,9 +75,7 @@ def fit(
 
     @lru_cache(maxsize=2)
     def order(view: int) -> np.ndarray:
-        if training.pool is not None:
-            return training.pool.order(training.labels, balanced, seed, 5, view)
-        return epoch_order(len(training), training.labels if balanced else None, seed, 5, view)
+        return shown_order(len(training), training.labels, training.pool, balanced, seed, 5, view)
 
     def rows_of(step: int) -> np.ndarray:
         epoch, i = divmod(step, steps_per_epoch)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from danas_jax.config import TrainSettings, elastic_kinds, kind_of
-from danas_jax.data.balance import Pool, epoch_order
+from danas_jax.data.balance import Pool, shown_order
 from danas_jax.space import Bounds, SearchSpace
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.elastic import Envelope
@@ -71,9 +71,7 @@ class Plan:
 
     def _order(self, epoch: int) -> np.ndarray:
         balanced = self.settings.sampling == "balanced"
-        if self.pool is not None and self.labels is not None:
-            return self.pool.order(self.labels, balanced, self.seed, 1, epoch)
-        return epoch_order(self.images, self.labels if balanced else None, self.seed, 1, epoch)
+        return shown_order(self.images, self.labels, self.pool, balanced, self.seed, 1, epoch)
 
     def elastic(self, step: int) -> tuple[str, ...]:
         """The kinds of axes that are elastic at a step: those of its progressive stage, all after the last one."""
