@@ -191,9 +191,9 @@ def summary_entry(
     config: Config,
     latency_tables: lut.Tables,
     exported: dict,
+    measured: dict,
 ) -> dict:
-    """One element of summary.json's `finalists` (docs/run_directory.md); its answers to the test images are there."""
-    measured = figures_of(run_dir / "export" / finalist.name, config.seed)
+    """One element of summary.json's `finalists` (docs/run_directory.md); `measured` is what `figures_of` gives."""
     test = measured["figures"]["int8_test"]
     history = run.read_json(run_dir / "retrain" / finalist.name / "history.json")
     predicted = _predicted(finalist, latency_tables)
@@ -225,15 +225,18 @@ def summary_entry(
     }
 
 
-def figures_of(folder: Path, seed: int) -> dict:
-    """{"figures": by kind of answer, "operating_point": its rates on validation and test, or None} of an export."""
+def figures_of(folder: Path, answers: dict[str, Answers], seed: int) -> dict:
+    """{"figures": by kind of answer, "operating_point": its rates on validation and test, or None} of an export.
+
+    `answers` are its `kept_answers`.
+    """
     manifest = run.read_json(folder / FILES["manifest"])
     classes, point = tuple(manifest["classes"]), manifest["operating_point"]
     if point:
         test = read_answers(answers_path(folder, "int8_test"))
         point = {**point, "test": operating_point.rates(test.logits, test.labels, classes, point)}
     return {
-        "figures": {kind: figures(answers, classes, seed) for kind, answers in kept_answers(folder).items()},
+        "figures": {kind: figures(found, classes, seed) for kind, found in answers.items()},
         "operating_point": point,
     }
 

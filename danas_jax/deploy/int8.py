@@ -124,12 +124,12 @@ def int8_network(
                 calibrated.accuracy, with_interval(log, len(validation), seed),
             )  # fmt: skip
         attempts.append(tuned(found))
-    chosen = best(attempts)
+    chosen, float_right = best(attempts), judge.float_right
     how = {
         "chosen": chosen.name,
         "ranges": calibrated.name,
-        "float_validation": float(judge.float_right.mean()),
-        "float_validation_interval": list(bootstrap_interval(judge.float_right, seed)),
+        "float_validation": float(float_right.mean()),
+        "float_validation_interval": list(bootstrap_interval(float_right, seed)),
         "tried": {
             a.name: {
                 "int8_validation": a.accuracy,

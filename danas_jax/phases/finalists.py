@@ -67,14 +67,19 @@ def export_phase(state: Run) -> dict:
             deploy_finalists.test_once(state.folder, finalist, test)
     answers = {name: deploy_finalists.kept_answers(state.folder / "export" / name) for name in names}
     config = state.config
+    measured = {
+        name: deploy_finalists.figures_of(state.folder / "export" / name, answers[name], config.seed) for name in names
+    }
     entries = [
-        deploy_finalists.summary_entry(state.folder, f, state.config, state.latency_tables, exported[f.name])
+        deploy_finalists.summary_entry(
+            state.folder, f, config, state.latency_tables, exported[f.name], measured[f.name]
+        )
         for f in chosen
     ]
     summary = {
-        "name": state.config.name,
-        "seed": state.config.seed,
-        "search_metric": state.config.search.metric,
+        "name": config.name,
+        "seed": config.seed,
+        "search_metric": config.search.metric,
         "classes": list(state.data.class_names),
         "finalists": entries,
         "comparisons": deploy_finalists.comparisons(chosen, answers, config.seed),

@@ -139,7 +139,7 @@ def _crc32(data: np.ndarray, state: Any) -> int:
     """Of the bytes of a state, and of the names, shapes and types of its arrays."""
     named = [(jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in jax.tree.leaves_with_path(state)]
     described = [f"{name} {leaf.shape} {leaf.dtype.name}" for name, leaf in named]
-    return zlib.crc32(data.tobytes(), zlib.crc32("\n".join(described).encode()))
+    return zlib.crc32(data.data, zlib.crc32("\n".join(described).encode()))
 
 
 class NoCheckpoints(Checkpoints):
