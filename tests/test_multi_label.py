@@ -183,7 +183,7 @@ def test_the_whole_job(tmp_path, capsys):
         data=DataSettings(source="npz", path=str(tmp_path), multi_label=True),
         train=dataclasses.replace(TOY.train, epochs=3, distillation="alpha"),
         search=dataclasses.replace(TOY.search, metric="average_precision", finalists_per_budget=1),
-        retrain=dataclasses.replace(TOY.retrain, epochs=6, distillation=0.2),
+        retrain=dataclasses.replace(TOY.retrain, epochs=10, distillation=0.2),
         budgets=TOY.budgets[1:],
         run_dir=str(tmp_path / "run"),
     )
@@ -194,7 +194,7 @@ def test_the_whole_job(tmp_path, capsys):
     (finalist,) = summary["finalists"]
     found = finalist["figures"]["int8_test"]
     assert found["accuracy"] == pytest.approx(finalist["accuracy"]["int8_test"])
-    assert found["accuracy"] > 0.85  # 0.896 on one machine, above 0.9 on another
+    assert found["accuracy"] > 0.9
     assert found["average_precision"] > 0.9
     header = (tmp_path / "run" / finalist["files"]["header"]).read_text()
     assert "danas_model_has_class" in header and "danas_model_class(" not in header
