@@ -28,7 +28,8 @@ _PLACE = re.compile(
     r"\b(line|column|char|position|byte|bytes|offset|row|item|cells?)\b.{0,12}\d|nested too deeply|end of document|"
     r"\bno rows\b|unknown fields?\b| = .*: not a number JSON|larger than the [\d,]+ bytes"
 )
-_FIELD = re.compile(r'"(\w+)":|^[ \t]*(?:\[+)?([\w-]+)(?:\]+)?[ \t]*(?:=|$)', re.MULTILINE)
+_KEY = re.compile(r'"(\w+)":')
+_FIELD = re.compile(r"^[ \t]*(?:\[+)?([\w-]+)(?:\]+)?[ \t]*(?:=|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,9 @@ class Trial:
 def _fields(parser: Parser, content: bytes) -> set[str]:
     """The names of fields in a file: JSON's keys, TOML's keys and tables, a CSV's columns."""
     text = content[:10_000].decode(errors="replace")
-    found = {name for pair in _FIELD.findall(text) for name in pair}
+    found = set(_KEY.findall(text))
     if parser.kind == "lines":
+        found |= set(_FIELD.findall(text))
         first = next((line for line in text.splitlines() if not line.startswith("#")), "")
         found |= set(re.findall(r"\w+", first))
     return {name for name in found if len(name) > 1}

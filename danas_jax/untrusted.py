@@ -44,9 +44,14 @@ def loads(text: str | bytes) -> Any:
     The message names the place, or the field of such a number.
     """
     try:
-        return json.loads(text, parse_constant=_number, parse_float=_number)
+        return _decoded(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _decoded(text: str | bytes) -> Any:
+    try:
+        return json.loads(text, parse_constant=_number, parse_float=_number)
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise
     except ValueError:  # once more, as json tells its hooks no place

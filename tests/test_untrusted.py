@@ -60,6 +60,7 @@ def test_json_that_is_none(text):
         ('{"a": 1, "b": ' + "9" * 5000 + "}", r"b = 9{40}\.\.\. \(5000 digits\): not a number"),
         ('{"": NaN}', "'' = NaN: not a number"),
         ("[NaN]", "^NaN is not a number"),
+        ('{"a": 1e999, "b": ' + "[" * 100_000, "nested too deeply"),
         ("[1,]", "line 1 column"),
     ],
 )

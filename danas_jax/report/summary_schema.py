@@ -26,7 +26,7 @@ _ENTRY: dict[str, Any] = {
     "arch?": dict | None,
     "data?": Either(({str: str | int | float | bool}, type(None))),
     "budget?": Either((_BUDGET, type(None))),
-    "predicted?": Either((PREDICTED, type(None))),
+    "predicted?": PREDICTED,
     "measured?": Either(({str: _SHARE}, type(None))),
     "accuracy?": {f"{kind}?": _SHARE for kind in _ACCURACIES}
     | {f"{kind}_interval?": _INTERVAL for kind in _ACCURACIES},
