@@ -36,7 +36,7 @@ from pathlib import Path
 from bad_input_parsers import PARSERS
 from bad_input_trial import Tally, from_text
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.csv_text import csv_of
 from danas_jax.provenance import provenance
 
@@ -80,7 +80,7 @@ class Rows:
         values += (f"{tally.slowest_s:.2f}", -(-tally.growth_bytes // 2**20), commit)
         self._rows[(name, *self._key)] = dict(zip(FIELDS, map(str, values), strict=True))
         if self._path:
-            run.write_text(self._path, csv_of([self._rows[key] for key in sorted(self._rows)]))
+            disk.write_text(self._path, csv_of([self._rows[key] for key in sorted(self._rows)]))
 
 
 def main(arguments: list[str] | None = None) -> int:

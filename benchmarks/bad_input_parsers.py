@@ -17,11 +17,11 @@ from bad_input_tables import TABLES
 from bad_input_trial import Parser
 from PIL import Image
 
-from danas_jax import config_io, run
+from danas_jax import config_io, disk
 from danas_jax.config import DataSettings, Limits
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards, tflite_reader
-from danas_jax.search import archive
+from danas_jax.search import archive, pareto_json
 from danas_jax.search.tiers import TIERS
 from danas_jax.spaces import quickstart
 
@@ -66,13 +66,13 @@ def _archive() -> Parser:
 
     def read(path: Path) -> None:
         in_run(path.parent.parent)
-        archive.winning_data(archive.load(path))
-        archive.load(path, space)
+        archive.winning_data(pareto_json.load(path))
+        pareto_json.load(path, space)
 
     def command(path: Path) -> list[str]:
         return ["status", str(path.parent.parent)]
 
-    content = json.dumps(archive.to_json(made)).encode()
+    content = json.dumps(pareto_json.to_json(made)).encode()
     return Parser("archive", (content,), read, "search/pareto.json", "json", command=command)
 
 
@@ -273,7 +273,7 @@ def _weights() -> Parser:
     files = [buffer.getvalue()]
 
     def read(path: Path) -> None:
-        run.read_arrays(path)
+        disk.read_arrays(path)
         source.read(source.resolved(TrainSettings(init_from=str(path)), "train"), "train")
 
     return Parser("weights", tuple(files), read, "weights.npz", packed=lambda random: _zipped(files, random))

@@ -14,7 +14,7 @@ import numpy as np
 from bad_input_trial import Parser
 from rich.console import Console
 
-from danas_jax import config_io, reuse, run
+from danas_jax import config_io, disk, reuse, run
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.spaces import quickstart
@@ -25,12 +25,12 @@ ACCURACY = {"int8_test": 0.75, "int8_test_interval": [0.7, 0.8], "int8_validatio
 def in_run(folder: Path) -> Path:
     """`folder`, with the config.json of a run in it."""
     if not (folder / "config.json").exists():
-        run.write_json(folder / "config.json", config_io.to_json(config_io.load_config("quickstart")))
+        disk.write_json(folder / "config.json", config_io.to_json(config_io.load_config("quickstart")))
     return folder
 
 
 def _text(value: dict[str, Any]) -> bytes:
-    return json.dumps({"schema_version": run.SCHEMA_VERSION, **value}).encode()
+    return json.dumps({"schema_version": disk.SCHEMA_VERSION, **value}).encode()
 
 
 def _metrics() -> Parser:
@@ -166,7 +166,7 @@ def _search_state() -> Parser:
 
     def read(path: Path) -> None:
         try:
-            saved.read(run.read_json(path), expected, len(space.axes), ("full",))
+            saved.read(disk.read_json(path), expected, len(space.axes), ("full",))
         except UserError as error:
             raise UserError(f"{path.name}: {error}") from error
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import reuse, run, runtime
+from danas_jax import disk, reuse, run, runtime
 from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
@@ -56,7 +56,7 @@ def main() -> None:
         out.writeheader()
         for folder, payload in zip(options.runs, payloads, strict=True):
             evaluate = subnet_evaluator(
-                space, run.read_arrays(folder / reuse.WEIGHTS), (lower, upper), training.raw[chosen], judging, 1.0,
+                space, disk.read_arrays(folder / reuse.WEIGHTS), (lower, upper), training.raw[chosen], judging, 1.0,
                 len(data.class_names), config.seed,
             )  # fmt: skip
             for group, genes in groups.items():

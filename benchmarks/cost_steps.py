@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.config import DataSettings, Limits, SearchSettings
 from danas_jax.data import balance
 from danas_jax.data.cache import cached_items
@@ -120,7 +120,7 @@ def _save(count: int, folder: Path) -> Callable[[], object]:
             {"genes": chosen[i : i + NEW].tolist(), "half": [archive.number(a) for a in half[i : i + NEW]]}
             for i in range(0, count, NEW)
         ]
-        run.write_json(
+        disk.write_json(
             folder / "state.json", {**header, "rounds": rounds, "tested": saved.rows({"full": {}})}, compact=True
         )
 
@@ -131,7 +131,7 @@ def _resume(count: int, folder: Path) -> Callable[[], object]:
     _save(count, folder)()
     header = saved.header(SPACE, SETTINGS, (LIMITS,), 0, 1000, SPACE.min_genes, SPACE.max_genes)
     header = json.loads(json.dumps(header))
-    return lambda: saved.read(run.read_json(folder / "state.json"), header, len(SPACE.axes), ("full",))
+    return lambda: saved.read(disk.read_json(folder / "state.json"), header, len(SPACE.axes), ("full",))
 
 
 def _accuracy_cache(count: int, folder: Path) -> Callable[[], object]:

@@ -20,7 +20,7 @@ import numpy as np
 from danas_jax.config_io import read_config
 from danas_jax.deploy.tflite_writer import random_model, write_tflite
 from danas_jax.deploy.verify import measure_arena
-from danas_jax.search import archive
+from danas_jax.search import pareto_json
 
 FIELDS = (
     "board", "sram_bytes", "flash_bytes", "candidates", "largest_arena_measured_bytes", "largest_file_bytes",
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     space = read_config(options.run / "config.json").space
-    found = archive.load(options.run / "search" / "pareto.json", space)
+    found = pareto_json.load(options.run / "search" / "pareto.json", space)
     measured: dict[str, tuple[int, int]] = {}
     rows = []
     for result in found.budgets:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import reuse, run, runtime
+from danas_jax import disk, reuse, run, runtime
 from danas_jax.config import RetrainSettings, native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
@@ -76,7 +76,7 @@ def main() -> None:
         options.out.write_text(",".join(FIELDS) + "\n")
     chosen = calibration_rows(config.seed, SEARCH_CALIBRATION, len(training), settings.calibration_images)
     evaluate = subnet_evaluator(
-        space, run.read_arrays(options.run / reuse.WEIGHTS), (lower, upper), training.raw[chosen], judging, 1.0,
+        space, disk.read_arrays(options.run / reuse.WEIGHTS), (lower, upper), training.raw[chosen], judging, 1.0,
         classes, config.seed,
     )  # fmt: skip
     for name, genes in systems.items():

@@ -25,7 +25,7 @@ import dataclasses
 from collections import defaultdict
 from pathlib import Path
 
-from danas_jax import run, runtime
+from danas_jax import disk, runtime
 from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.dataset import open_data
@@ -121,7 +121,7 @@ def main() -> None:
                 }
                 if any(all(done[name] == str(value) for name, value in row.items()) for done in rows):
                     continue
-                weights = run.read_arrays(trained / "weights.npz")
+                weights = disk.read_arrays(trained / "weights.npz")
                 saved = (
                     folder / "int8_accuracy" / finalist.name / "_".join(str(row[name]) for name in ("seed", *RECIPE))
                 )

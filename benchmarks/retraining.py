@@ -18,7 +18,7 @@ import itertools
 from collections import defaultdict
 from pathlib import Path
 
-from danas_jax import reuse, run, runtime
+from danas_jax import disk, reuse, runtime
 from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data.dataset import open_data
@@ -57,7 +57,7 @@ def main() -> None:
     config = read_config(options.run / "config.json")
     data = open_data(config.data, native_frame(config), config.seed)
     chosen = each_once(found(options.run, config, len(data.class_names)))
-    supernet = run.read_arrays(options.run / reuse.WEIGHTS)
+    supernet = disk.read_arrays(options.run / reuse.WEIGHTS)
     training = joined(data.load("train", "retrain"), data.load("search", "retrain"))
     validation = data.load("validation", "retrain")
 
@@ -69,7 +69,7 @@ def main() -> None:
             folder, finalist, dataclasses.replace(config, seed=seed, retrain=recipe), supernet, training, validation,
             None, lambda event: print(finalist.name, start, seed, event, flush=True),
         )  # fmt: skip
-        history = run.read_json(folder / "history.json")
+        history = disk.read_json(folder / "history.json")
         return {
             "run": options.run.name,
             "network": finalist.name,

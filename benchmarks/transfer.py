@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import cli, run, runtime
+from danas_jax import cli, disk, run, runtime
 from danas_jax.config import Config, native_frame
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
 from danas_jax.data.dataset import open_data
@@ -79,7 +79,7 @@ def write_manifests(photos: Path, folder: Path, sources: list[str], target: str)
         lines = [f"{link.name}/{row['file']},{row['label']},{row['split']},{row['source']}" for row in rows]
         text = "\n".join(("file,label,split,source", *lines)) + "\n"
         if not path.exists() or path.read_text() != text:
-            run.write_text(path, text)
+            disk.write_text(path, text)
     return paths
 
 
@@ -179,7 +179,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def add_row(path: Path, row: dict[str, Any]) -> None:
     """One more line, whole or not at all."""
     old = path.read_text() if path.exists() else ",".join(FIELDS) + os.linesep
-    run.write_text(path, old + ",".join(str(row.get(name, "")) for name in FIELDS) + os.linesep)
+    disk.write_text(path, old + ",".join(str(row.get(name, "")) for name in FIELDS) + os.linesep)
 
 
 def verdict(path: Path) -> list[str]:

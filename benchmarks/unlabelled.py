@@ -22,7 +22,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from danas_jax import overrides, run
+from danas_jax import disk, overrides
 from danas_jax.config import Config, native_frame
 from danas_jax.data.dataset import open_source
 from danas_jax.data.splits import limit_per_class
@@ -114,7 +114,7 @@ def main() -> None:
             subprocess.run(command, check=True)
             pictures = {"labels": kept + left if setting == ALL else kept, "without_label": 0}
             if setting == UNLABELLED:
-                pictures["without_label"] = run.read_json(folder / "report" / "unlabelled.json")["retrain"]["shown"]
+                pictures["without_label"] = disk.read_json(folder / "report" / "unlabelled.json")["retrain"]["shown"]
             with options.out.open("a", newline="") as file:
                 out = csv.DictWriter(file, FIELDS, lineterminator="\n", extrasaction="ignore")
                 out.writerows(rows_of(folder, {"setting": setting, "seed": seed, "epochs": epochs, **pictures}))
@@ -123,7 +123,7 @@ def main() -> None:
 
 def rows_of(folder: Path, known: dict) -> list[dict]:
     """A row of every network of the run in `folder`; a network that two budgets chose is one."""
-    networks = {entry["name"]: entry for entry in run.read_json(folder / "summary.json")["finalists"]}
+    networks = {entry["name"]: entry for entry in disk.read_json(folder / "summary.json")["finalists"]}
     return [
         {
             **known,

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 from pathlib import Path
 
-from danas_jax import untrusted, views
+from danas_jax import disk, views
 from danas_jax.config import Baseline, Config, Limits
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
@@ -32,17 +32,9 @@ def from_json(obj: dict) -> Config:
 
 def read_config(path: Path | str) -> Config:
     """A run's config.json as data (nothing is executed); UserError names the file."""
-    path = Path(path)
+    found = disk.read_json(path)
     try:
-        obj = untrusted.loads(untrusted.read_bytes(path, untrusted.MAX_JSON_BYTES))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    if isinstance(obj, dict) and obj.get("schema_version") != 1:
-        raise UserError(f"{path}: schema_version is {obj.get('schema_version')!r}, this danas reads 1")
-    try:
-        return from_json(obj)
+        return from_json(found)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import config_io, reuse, run, runtime
+from danas_jax import config_io, disk, reuse, runtime
 from danas_jax.config import Config, native_frame
 from danas_jax.data.dataset import open_data
 from danas_jax.errors import UserError
@@ -44,7 +44,7 @@ def _search(hosts: Hosts, config: Config, folder: Path, bounds: Bounds) -> None:
     data = open_data(config.data, native_frame(config), config.seed)
     training, slice_ = data.load("train", "search"), data.load("search", "search")
     weights = _seen(folder / reuse.WEIGHTS)
-    hosts.serve(evaluator(config, run.read_arrays(weights), training, slice_, len(data.class_names), bounds))
+    hosts.serve(evaluator(config, disk.read_arrays(weights), training, slice_, len(data.class_names), bounds))
 
 
 def _seen(path: Path) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import config_io, run, schema
+from danas_jax import config_io, disk, run, schema
 from danas_jax.config import Config
 from danas_jax.errors import UserError
 from danas_jax.space import Bounds, SearchSpace
@@ -75,7 +75,7 @@ def adopt(config: Config, folder: Path) -> dict:
     payload, source = source_payload(config), Path(config.supernet_from)
     for name in (WEIGHTS, ACCURACIES):
         if (source / name).exists():
-            with run.disk_errors(folder / name):
+            with disk.writing(folder / name):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, folder / name)
     # Runs of an earlier danas do not say their classes.

@@ -1,156 +1,31 @@
-"""The run directory: atomic files, metrics, phase markers and the lock. See docs/run_directory.md.
-
-Everything here may be killed at any instant: a file is either the old one or the new one, never half of each.
-"""
+"""The run directory: its configuration, metrics, phase markers and the lock. See docs/run_directory.md."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
-import io
 import json
 import math
 import os
-import re
-import tempfile
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
-from danas_jax import config_io, untrusted
+from danas_jax import config_io, disk, untrusted
 from danas_jax.config import Config
 from danas_jax.errors import UserError
 from danas_jax.provenance import provenance
 
-SCHEMA_VERSION = 1
 _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.02  # `holder` takes the lock for an instant
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path | str) -> Generator[None]:
-    """Turn an OSError while writing `path` (full disk, no permission ...) into a UserError that names it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"disk full: cannot write {path}; free some space and run the same command again, it resumes"
-            ) from error
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # what tempfile makes of the names that `write_bytes` gives
-
-
-def write_bytes(path: Path | str, data: bytes) -> None:
-    """Write a file atomically: readers and crashes see the old content or the new, nothing between."""
-    path = Path(path)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Same folder, because os.replace is atomic only inside one file system.
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, text.encode())
-
-
-def write_arrays(path: Path | str, tree: dict) -> None:
-    """Write nested dictionaries of arrays atomically as .npz; a leaf's name is its path, a/b/c."""
-    import numpy as np  # here, because most commands need none
-
-    def leaves(node: Any, name: str) -> Generator[tuple[str, Any]]:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                yield from leaves(value, f"{name}/{key}" if name else str(key))
-        else:
-            yield name, np.asarray(node)
-
-    buffer = io.BytesIO()
-    np.savez(buffer, **dict(leaves(tree, "")))
-    write_bytes(path, buffer.getvalue())
-
-
-def read_arrays(path: Path | str) -> dict:
-    """Read what `write_arrays` wrote; UserError naming the file when it is missing or damaged. Never unpickles."""
-    from danas_jax import npz  # here, because most commands need no NumPy
-
-    tree: dict = {}
-    with npz.opened(path) as file:
-        for name in file.names:
-            *parents, last = name.split("/")
-            node = tree
-            for parent in parents:
-                node = node.setdefault(parent, {})
-                if not isinstance(node, dict):
-                    raise UserError(f"{path} is damaged: {name} is below an array")
-            node[last] = file.array(name)
-    return tree
-
-
-def _plain(value: Any) -> Any:
-    # NumPy scalars and arrays, without importing NumPy.
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def write_json(path: Path | str, obj: dict, compact: bool = False) -> None:
-    """Write a dictionary atomically as JSON, keys sorted; adds `schema_version`. NaN and infinity are refused.
-
-    `compact`: on one line, for what is large and nobody reads.
-    """
-    obj = {"schema_version": SCHEMA_VERSION, **obj}
-    form: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 2}
-    write_text(path, json.dumps(obj, sort_keys=True, allow_nan=False, default=_plain, **form) + "\n")
-
-
-def read_json(path: Path | str) -> dict:
-    """Read what `write_json` wrote; UserError naming the file when missing, damaged or of another schema version."""
-    path = Path(path)
-    try:
-        obj = untrusted.loads(untrusted.read_bytes(path, untrusted.MAX_JSON_BYTES))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    if not isinstance(obj, dict):
-        raise UserError(f"{path} is damaged: a JSON object is expected, found {type(obj).__name__}")
-    version = obj.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise UserError(f"{path}: schema_version is {version!r}, this danas reads {SCHEMA_VERSION}")
-    return obj
 
 
 def append_metrics(run_dir: Path | str, record: dict) -> None:
     """Append one event to metrics.jsonl, e.g. {"phase": "train", "step": 10, "loss": 0.6}. NaN becomes null."""
     path = Path(run_dir) / "metrics.jsonl"
-    record = {k: _plain(v) if hasattr(v, "tolist") else v for k, v in record.items()}
+    record = {k: disk.plain(v) if hasattr(v, "tolist") else v for k, v in record.items()}
     record = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    line = (json.dumps(record, allow_nan=False, default=_plain) + "\n").encode()
-    with disk_errors(path), open(path, "a+b") as file:
+    line = (json.dumps(record, allow_nan=False, default=disk.plain) + "\n").encode()
+    with disk.writing(path), open(path, "a+b") as file:
         end = file.seek(0, os.SEEK_END)
         if end:
             file.seek(end - 1)
@@ -210,9 +85,9 @@ def open_run(config: Config) -> Path:
             )
     else:
         # A run stopped before it computed anything (a wrong data.path, say) may start again with other settings.
-        with disk_errors(folder):
+        with disk.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_json(saved, config_io.to_json(config))
+        disk.write_json(saved, config_io.to_json(config))
     _record_provenance(folder)
     return folder
 
@@ -230,10 +105,10 @@ def _refuse_foreign(folder: Path) -> set[str]:
 def _record_provenance(folder: Path) -> None:
     """Append this session to provenance.json unless the last one was the same but for its time."""
     path = folder / "provenance.json"
-    sessions = read_json(path).get("sessions", []) if path.exists() else []
+    sessions = disk.read_json(path).get("sessions", []) if path.exists() else []
     now = provenance()
     if not sessions or {**sessions[-1], "time": ""} != {**now, "time": ""}:
-        write_json(path, {"sessions": [*sessions, now]})
+        disk.write_json(path, {"sessions": [*sessions, now]})
 
 
 def phase_done(run_dir: Path | str, phase: str) -> bool:
@@ -243,12 +118,12 @@ def phase_done(run_dir: Path | str, phase: str) -> bool:
 
 def mark_done(run_dir: Path | str, phase: str, payload: dict | None = None) -> None:
     """Remember that `phase` finished, with what later phases need to know; call it after the phase's last file."""
-    write_json(Path(run_dir) / ".phases" / f"{phase}.json", payload or {})
+    disk.write_json(Path(run_dir) / ".phases" / f"{phase}.json", payload or {})
 
 
 def phase_payload(run_dir: Path | str, phase: str) -> dict:
     """What `mark_done` was given for `phase`."""
-    return read_json(Path(run_dir) / ".phases" / f"{phase}.json")
+    return disk.read_json(Path(run_dir) / ".phases" / f"{phase}.json")
 
 
 @contextlib.contextmanager
@@ -260,8 +135,8 @@ def opened(config: Config) -> Generator[Path]:
     folder = run_directory(config)
     with lock(folder):
         for path in folder.rglob(".*.tmp"):
-            if _TEMPORARY.fullmatch(path.name):
-                with disk_errors(path):
+            if disk.TEMPORARY.fullmatch(path.name):
+                with disk.writing(path):
                     path.unlink()
         yield open_run(config)
 
@@ -281,7 +156,7 @@ def exclusive(folder: Path | str) -> Generator[None]:
     A crash leaves nothing to clean up: the kernel releases flock when the process ends.
     """
     path = Path(folder) / ".lock"
-    with disk_errors(path):
+    with disk.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+")  # noqa: SIM115 - held below
     with file:
@@ -296,7 +171,7 @@ def exclusive(folder: Path | str) -> Generator[None]:
                 file.seek(0)
                 owner = file.read().strip() or "?"
                 raise UserError(f"{folder} is in use by process {owner}; wait for it or stop it") from error
-        with disk_errors(path):
+        with disk.writing(path):
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()

@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from danas_jax import run
+from danas_jax import disk, run
 from danas_jax.console import say
 from danas_jax.records import Owner, owner, position, series
 
@@ -98,7 +98,7 @@ class _Files:
         if [path.read_bytes() for path in earlier] == [data]:
             return earlier[0]
         path = folder / f"{_PREFIX}{time.time_ns()}.{os.getpid()}"
-        run.write_bytes(path, data)
+        disk.write_bytes(path, data)
         for old in earlier:
             os.truncate(old, 0)
         return path

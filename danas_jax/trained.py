@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import reuse, run
+from danas_jax import disk, reuse, run
 from danas_jax.config import Config, Limits, native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data import recorded
@@ -65,7 +65,7 @@ class Trained:
             return
         names = tuple(training.names[i] for i in _calibration(config, training)) + tuple(slice_.names)
         cache = AccuracyCache(folder / reuse.ACCURACIES, reuse.accuracy_key(config, folder, names))
-        self._params = run.read_arrays(folder / reuse.WEIGHTS)
+        self._params = disk.read_arrays(folder / reuse.WEIGHTS)
         measure = evaluator(config, self._params, training, slice_, num_classes, bounds, progress)
         self._evaluate = cache.over(spread(measure))
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from danas_jax import run
+from danas_jax import disk, run
 from danas_jax.cluster import SWITCH
 from danas_jax.config import Config
 from danas_jax.console import duration, say
@@ -82,7 +82,7 @@ class Work:
 
     def _start(self, worker: int, job: Job, claimed: int) -> None:
         log = log_path(self.sweep, job)
-        with run.disk_errors(log):
+        with disk.writing(log):
             log.parent.mkdir(parents=True, exist_ok=True)
             output = log.open("ab")
         environment = {SWITCH: "off", **os.environ, **self.environments[worker]}

@@ -83,7 +83,7 @@ KILLS = {
 
 _KILLER = """
 import fnmatch, os, signal, sys
-from danas_jax import cli, run
+from danas_jax import cli, disk
 from danas_jax.supernet.checkpoint import Checkpoints
 
 def dying(real, name):
@@ -94,7 +94,7 @@ def dying(real, name):
         return result
     return wrapper
 
-run.write_bytes = dying(run.write_bytes, lambda path, data: path)
+disk.write_bytes = dying(disk.write_bytes, lambda path, data: path)
 Checkpoints.save = dying(Checkpoints.save, lambda self, step, state: self.folder / str(step))
 sys.exit(cli.main(sys.argv[2:]))
 """

@@ -11,9 +11,9 @@ from danas_jax import cli
 from danas_jax.config import Config, Limits
 from danas_jax.deploy import classifier
 from danas_jax.deploy.finalists import Finalist, export_one
+from danas_jax.disk import write_json
 from danas_jax.errors import UserError
 from danas_jax.hardware.flash import RUNTIME_BYTES
-from danas_jax.run import write_json
 from danas_jax.views.base import NetworkInput
 from danas_jax.views.image import ImageData, ImageView
 

@@ -14,11 +14,11 @@ from danas_jax.baselines import baseline_layers
 from danas_jax.config import Baseline, Config
 from danas_jax.config_io import to_json
 from danas_jax.deploy.tflite_writer import random_model, write_tflite
+from danas_jax.disk import write_arrays, write_json
 from danas_jax.hardware import boards, patches, runtimes, tflite_reader, tflm
 from danas_jax.hardware.cost import cost
 from danas_jax.hardware.graph import from_layers
 from danas_jax.layers import LayerBuilder
-from danas_jax.run import write_arrays, write_json
 from danas_jax.spaces import quickstart
 from danas_jax.views.image import ImageData
 

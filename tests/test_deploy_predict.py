@@ -8,6 +8,7 @@ import pytest
 from deploy_exports import CLASSES, change, export
 from PIL import Image
 
+from danas_jax import disk
 from danas_jax.deploy import integer, predict
 from danas_jax.errors import UserError
 from danas_jax.views.resize import deployed_view
@@ -77,9 +78,15 @@ def hollow(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "manifest.json").unlink(), "manifest .* cannot be read"),
-        (lambda folder: (folder / "manifest.json").write_text("{"), "is not JSON"),
-        (lambda folder: (folder / "manifest.json").write_text("[]"), "not an object"),
+        (
+            lambda folder: (folder / "manifest.json").unlink(),
+            r"manifest\.json: cannot be read .*; give a finished run, or export again",
+        ),
+        (lambda folder: (folder / "manifest.json").write_text("{"), r"manifest\.json is damaged: Expecting"),
+        (
+            lambda folder: (folder / "manifest.json").write_text("[]"),
+            r"manifest\.json is damaged: a JSON object is expected",
+        ),
         (lambda folder: change(folder, lambda m: m.pop("data")), "field data is missing"),
         (lambda folder: change(folder, lambda m: m["data"].update(colour="grey")), "colours = .*(.grey.,)"),
         (lambda folder: change(folder, lambda m: m["data"].update(resolution_px=20)), "says"),
@@ -87,7 +94,10 @@ def hollow(folder):
         (lambda folder: change(folder, lambda m: m["output"].update(scale=0)), "the file gives scale"),
         (lambda folder: change(folder, lambda m: m.update(classes=["one"])), "1 classes, the file gives 2"),
         (lambda folder: change(folder, lambda m: m.update(classes=[])), "a list of names is right"),
-        (lambda folder: (folder / "model_int8.tflite").unlink(), "summary .* cannot be read"),
+        (
+            lambda folder: (folder / "model_int8.tflite").unlink(),
+            r"summary\.json: cannot be read .*; give a finished run, or export again",
+        ),
         (corrupt_head, "no .tflite file"),
         (corrupt_byte, "sha256"),
         (hollow, "damaged"),
@@ -127,9 +137,9 @@ def test_bad_images_are_named(tmp_path):
 
 
 def test_a_summary_without_candidates(tmp_path, picture):
-    (tmp_path / "summary.json").write_text('{"finalists": []}')
+    disk.write_json(tmp_path / "summary.json", {"finalists": []})
     with pytest.raises(UserError, match="lists no exported candidate"):
         predict.predict_files(tmp_path, picture)
-    (tmp_path / "summary.json").write_text('{"finalists": [{"kind": "candidate"}]}')
+    disk.write_json(tmp_path / "summary.json", {"finalists": [{"kind": "candidate"}]})
     with pytest.raises(UserError, match="accuracy"):
         predict.predict_files(tmp_path, picture)

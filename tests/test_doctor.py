@@ -73,7 +73,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
 def test_disk_and_memory(monkeypatch, tmp_path, free, state):
     monkeypatch.setattr(checks, "free_memory_bytes", lambda: free)
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: type("Usage", (), {"free": free}))
-    for found in (checks.memory(), checks.disk("disk", tmp_path / "not" / "there")):
+    for found in (checks.memory(), checks.disk_space("disk", tmp_path / "not" / "there")):
         assert found.state == state
         assert bool(found.remedy) == (state != OK)
 

@@ -16,7 +16,7 @@ from danas_jax.config_io import to_json
 from danas_jax.data.dataset import open_data
 from danas_jax.deploy import predict
 from danas_jax.deploy.classifier import End, Normalisation, parse_classifier
-from danas_jax.run import write_json
+from danas_jax.disk import write_json
 from danas_jax.spaces import quickstart
 from danas_jax.views.frame import FITS, placed
 from danas_jax.views.image import ImageView

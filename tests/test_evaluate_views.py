@@ -10,7 +10,7 @@ from wav_files import wav
 from danas_jax import cli
 from danas_jax.deploy.examples import network_input
 from danas_jax.deploy.integer import integer_forward
-from danas_jax.run import write_bytes, write_json
+from danas_jax.disk import write_bytes, write_json
 
 COUNT = 12
 LABELS = np.arange(COUNT) % 2

@@ -7,7 +7,7 @@ from deploy_nets import networks
 from firmware_toys import built, command, exported, need, scenes, write
 from pipeline_toys import TOY
 
-from danas_jax import cli, run
+from danas_jax import cli, disk, run
 from danas_jax.config import Board, Limits
 from danas_jax.deploy.firmware import memory
 from danas_jax.deploy.firmware.c_frame import Frame
@@ -104,10 +104,10 @@ def finished_run(folder, limits, native_px=80):
     config = dataclasses.replace(TOY, run_dir=str(folder), budgets=(limits,))
     run.open_run(config)
     tflite, manifest, _ = exported(networks()[0], classes=["a", "b"], native_px=native_px)  # 64 px mono
-    run.write_bytes(folder / "export/toy/model_int8.tflite", tflite)
-    run.write_json(folder / "export/toy/manifest.json", manifest)
+    disk.write_bytes(folder / "export/toy/model_int8.tflite", tflite)
+    disk.write_json(folder / "export/toy/manifest.json", manifest)
     chosen = {"kind": "candidate", "name": "toy", "budget": dataclasses.asdict(limits)}
-    run.write_json(folder / "summary.json", {"finalists": [chosen, chosen, {"kind": "baseline", "name": "fixed"}]})
+    disk.write_json(folder / "summary.json", {"finalists": [chosen, chosen, {"kind": "baseline", "name": "fixed"}]})
     for phase in ("train", "search", "retrain", "export"):
         run.mark_done(folder, phase)
     return str(folder)

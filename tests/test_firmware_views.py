@@ -9,7 +9,7 @@ import pytest
 from firmware_toys import VIEWS, built, command, exported_view, need, raw_examples, sanitizers, write
 from pipeline_toys import TOY
 
-from danas_jax import cli, run
+from danas_jax import cli, disk, run
 from danas_jax.config import Board, Limits
 from danas_jax.deploy.examples import network_input
 from danas_jax.deploy.firmware import memory
@@ -166,14 +166,14 @@ def finished_run(folder, name, limits, boards=()):
     """A run whose export phase is done, with one finalist of one of VIEWS."""
     run.open_run(dataclasses.replace(TOY, run_dir=str(folder), budgets=(limits,), boards=boards))
     toy = Toy(name)
-    run.write_bytes(folder / "export/toy/model_int8.tflite", toy.tflite)
-    run.write_json(folder / "export/toy/manifest.json", toy.manifest)
+    disk.write_bytes(folder / "export/toy/model_int8.tflite", toy.tflite)
+    disk.write_json(folder / "export/toy/manifest.json", toy.manifest)
     chosen = {
         "kind": "candidate",
         "name": "toy",
         "budget": {**dataclasses.asdict(limits), "count_input_pipeline": True},
     }
-    run.write_json(folder / "summary.json", {"finalists": [chosen]})
+    disk.write_json(folder / "summary.json", {"finalists": [chosen]})
     for phase in ("train", "search", "retrain", "export"):
         run.mark_done(folder, phase)
     return str(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from danas_jax import cli, run
+from danas_jax import cli, disk, run
 from danas_jax.cluster import Cluster, cluster_of
 from danas_jax.errors import UserError
 from danas_jax.sweep import plan
@@ -111,7 +111,7 @@ def test_workers_share_the_jobs_each_with_its_gpu(sweep, local, capsys):
     assert [line.split()[0] for line in lines] == ["seed-0", "seed-1", "seed-2", "seed-3"]
     assert {line.split()[1] for line in lines} == {"5", "7"}
     assert "my last words" in (sweep.folder / "logs/seed-3.log").read_text()
-    assert run.read_json(sweep.folder / plan.PLAN)["jobs"][3]["flags"] == ["--seed", "3"]
+    assert disk.read_json(sweep.folder / plan.PLAN)["jobs"][3]["flags"] == ["--seed", "3"]
 
 
 def test_two_launchers_never_have_the_same_job_at_a_time(sweep, local):
@@ -149,7 +149,7 @@ def test_a_killed_workers_job_is_taken_again_and_a_failed_one_is_not(sweep, loca
 def test_jobs_that_are_done_are_left_out(tmp_path, monkeypatch, local, capsys):
     sweep = swept(tmp_path, monkeypatch, 2)
     run.open_run(plan.check(sweep)["seed-0"])
-    run.write_text(sweep.folder / "seed-0/report/index.html", "")
+    disk.write_text(sweep.folder / "seed-0/report/index.html", "")
     assert local.work(sweep, [{}]) == 0
     assert ran(sweep) == ["seed-1 "] and "seed-0: done before" in capsys.readouterr().out
     assert (sweep.folder / "hosts seed-1").read_text() == "off"  # a job is of one process, whoever started local.py

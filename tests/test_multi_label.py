@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pipeline_toys import TOY
 
-from danas_jax import cli, metrics, run
+from danas_jax import cli, disk, metrics, run
 from danas_jax.config import Config, DataSettings, ExportSettings, RetrainSettings, SearchSettings, TrainSettings
 from danas_jax.config_checks import validate
 from danas_jax.config_io import to_json
@@ -187,7 +187,7 @@ def test_the_whole_job(tmp_path, capsys):
         budgets=TOY.budgets[1:],
         run_dir=str(tmp_path / "run"),
     )
-    run.write_json(tmp_path / "c.json", to_json(config))
+    disk.write_json(tmp_path / "c.json", to_json(config))
     run.open_run(config)
     assert cli.main(["run", str(tmp_path / "run")]) == 0
     summary = json.loads((tmp_path / "run/summary.json").read_text())

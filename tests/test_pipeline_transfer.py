@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pipeline_toys import config_file
 
-from danas_jax import cli, reuse, run
+from danas_jax import cli, disk, reuse
 from danas_jax.supernet.checkpoint import Checkpoints
 
 FLAGS = ["--train.init-from", "source", "--train.init-rate", "0.5", "--data.cache-dir", "none"]
@@ -70,7 +70,7 @@ def test_bad_input_is_said_before_anything_is_computed(finished, capsys):
     place, config = finished
     (place / "no-run").mkdir()
     shutil.copytree(place / "source", place / "others")
-    run.write_arrays(place / "alien.npz", {"c0.conv": {"kernel": np.ones((1, 1, 3, 4)), "bias": np.ones(4)}})
+    disk.write_arrays(place / "alien.npz", {"c0.conv": {"kernel": np.ones((1, 1, 3, 4)), "bias": np.ones(4)}})
     names = json.loads((place / "others/.phases/train.json").read_text())
     names["classes"] = ["x", "y"]
     (place / "others/.phases/train.json").write_text(json.dumps(names))

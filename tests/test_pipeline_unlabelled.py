@@ -7,7 +7,7 @@ import pytest
 from pipeline_toys import TAUGHT, config_file
 from test_unlabelled import saved, scenes
 
-from danas_jax import cli, run
+from danas_jax import cli, disk
 from danas_jax.data.dataset import open_data
 from danas_jax.supernet.checkpoint import Checkpoints
 
@@ -43,7 +43,7 @@ def test_what_became_of_them_is_written_and_reported(finished):
     assert "leaked/1.jpg" in text and "2 copies of pictures that judge, left out" in text
     history = next(folder.glob("retrain/*/history.json"))
     assert json.loads(history.read_text())["image_views"] == 2 * 16 * (66 // 16)
-    answers = run.read_arrays(folder / "retrain" / "unlabelled.npz")["probabilities"]
+    answers = disk.read_arrays(folder / "retrain" / "unlabelled.npz")["probabilities"]
     assert answers.shape == (PICTURES, 2) and answers.astype(float).sum(axis=1) == pytest.approx(1, abs=2e-3)
 
 

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from rich.console import Console
 
-from danas_jax import run
+from danas_jax import disk, run
 from danas_jax.report import html, paper, svg, table
 from danas_jax.report.blocks import Axis, Chart, Point
 from danas_jax.report.sections import curves
@@ -95,7 +95,7 @@ def texts(page):
 
 
 def test_the_page_shows_what_each_network_gets_right(finished):
-    run.write_json(finished / "summary.json", with_figures())
+    disk.write_json(finished / "summary.json", with_figures())
     page = html.write_report(finished).read_text()
     rows = texts(page)
     for row in (
@@ -152,8 +152,8 @@ def no_figures(monkeypatch):
 
 @pytest.fixture
 def finished(tmp_path):
-    run.write_json(tmp_path / "summary.json", SUMMARY)
-    run.write_json(tmp_path / "search/pareto.json", PARETO)
+    disk.write_json(tmp_path / "summary.json", SUMMARY)
+    disk.write_json(tmp_path / "search/pareto.json", PARETO)
     for step in range(50):
         run.append_metrics(tmp_path, {"phase": "train", "step": step, "loss": 1 / (1 + step)})
     return tmp_path
@@ -189,7 +189,7 @@ def test_the_page_runs_its_own_scripts_only(finished):
 
 def test_texts_cannot_leave_the_data_of_the_script(finished):
     summary = json.loads(json.dumps(SUMMARY).replace("mobilenet", "</script><script>alert(1)</script>"))
-    run.write_json(finished / "summary.json", summary)
+    disk.write_json(finished / "summary.json", summary)
     page = html.write_report(finished).read_text()
     assert "<script>alert" not in page
     inside = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, flags=re.S)[1]
@@ -215,8 +215,8 @@ def test_report_md_holds_the_numbers_and_says_that_figures_are_missing(finished)
 
 def test_what_was_searched_for_has_its_name(finished, capsys):
     assert "search F1" not in html.write_report(finished).read_text()
-    run.write_json(finished / "summary.json", {**SUMMARY, "search_metric": "f1"})
-    run.write_json(finished / "search/pareto.json", {**PARETO, "metric": "f1"})
+    disk.write_json(finished / "summary.json", {**SUMMARY, "search_metric": "f1"})
+    disk.write_json(finished / "search/pareto.json", {**PARETO, "metric": "f1"})
     page = html.write_report(finished).read_text()
     assert '<th scope="col" class=number>search F1 [95 %]</th>' in page
     assert "Search F1 over tensor arena" in page and "Exact supernet F1 on the" in page

@@ -9,7 +9,7 @@ pytest.importorskip("websocket")
 from chromium import CHROMIUM, browser
 from test_report_page import embedded
 
-from danas_jax import run
+from danas_jax import disk
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 LOADED_MS = "performance.getEntriesByType('navigation')[0].loadEventEnd"
@@ -116,7 +116,7 @@ def test_a_click_on_a_point_shows_its_details(page, path):
 def test_a_finalist_shows_confusion_and_examples(page, path):
     page.look()
     page.open(path)
-    finalist = run.read_json(path.parents[1] / "summary.json")["finalists"][0]
+    finalist = disk.read_json(path.parents[1] / "summary.json")["finalists"][0]
     page.run(choose(finalist["name"]))
     shown = page.run("document.getElementById('shown').innerText")
     assert "Confusion matrix" in shown and "as the network sees them" in shown

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from danas_jax import run
+from danas_jax import disk, run
 from danas_jax.report import html
 
 PROSE = {"95", "1", "1,024", "64", "2"}  # of explanations: 95 %, 1 kB = 1,024 B, 64-bit
@@ -29,7 +29,7 @@ def leaves(value):
 
 def of_run(folder):
     """(numbers, texts) of all JSON files of a run."""
-    values = [run.read_json(path) for path in folder.rglob("*.json") if "checkpoints" not in path.parts]
+    values = [disk.read_json(path) for path in folder.rglob("*.json") if "checkpoints" not in path.parts]
     values += run.read_metrics(folder)
     found = list(leaves(values))
     return {v for v in found if not isinstance(v, str)}, {v for v in found if isinstance(v, str)}
@@ -56,7 +56,7 @@ def unknown(page, folder):
     charts += [v for c in data["charts"].values() for s in c["series"] for i in s["intervals"] or () for v in i or ()]
     charts += [limit["x"] for chart in data["charts"].values() for limit in chart["limits"]]
     charts += [layer[2] for network in data["networks"].values() for layer in network.get("layers", ())]
-    generations = {i for budget in run.read_json(folder / "search/pareto.json")["budgets"]
+    generations = {i for budget in disk.read_json(folder / "search/pareto.json")["budgets"]
                    for i in range(1, len(budget["hypervolume"]) + 1)}  # fmt: skip
     found = [v for v in charts if v not in numbers | generations]
     shown = re.sub(r"<(script|style|head|pre)\b.*?</\1>", " ", page, flags=re.S)
@@ -97,10 +97,10 @@ def test_a_number_of_another_run_is_found_out(run_with_baseline, tmp_path, file,
 
 def test_the_page_shows_the_costs_peak_memory_and_validation_examples(run_with_baseline):
     summary, page = (
-        run.read_json(run_with_baseline / "summary.json"),
+        disk.read_json(run_with_baseline / "summary.json"),
         (run_with_baseline / "report" / "index.html").read_text(),
     )
-    memory, data = run.read_json(run_with_baseline / "report/memory.json")["networks"], embedded(page)
+    memory, data = disk.read_json(run_with_baseline / "report/memory.json")["networks"], embedded(page)
     names = {entry["name"] for entry in summary["finalists"]}
     assert names <= set(memory)
     for entry in summary["finalists"]:
@@ -112,7 +112,7 @@ def test_the_page_shows_the_costs_peak_memory_and_validation_examples(run_with_b
         shown = data["networks"][entry["name"]]
         confusion = entry["figures"]["int8_test"]["confusion"]
         assert [[int(cell) for cell in row[1:]] for row in shown["confusion"]["rows"]] == confusion
-    front = {c["id"] for b in run.read_json(run_with_baseline / "search/pareto.json")["budgets"] for c in b["front"]}
+    front = {c["id"] for b in disk.read_json(run_with_baseline / "search/pareto.json")["budgets"] for c in b["front"]}
     assert front <= set(data["networks"]) and all("layers" in data["networks"][name] for name in front)
 
 

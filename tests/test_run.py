@@ -13,29 +13,29 @@ import time
 import numpy as np
 import pytest
 
-from danas_jax import run
+from danas_jax import disk, run
 from danas_jax.config import Config
 from danas_jax.errors import UserError
 
 
 def test_json_is_sorted_and_ends_with_a_newline(tmp_path):
-    run.write_json(tmp_path / "a.json", {"b": np.float32(0.5), "a": np.arange(2)})
+    disk.write_json(tmp_path / "a.json", {"b": np.float32(0.5), "a": np.arange(2)})
     text = (tmp_path / "a.json").read_text()
     assert text == '{\n  "a": [\n    0,\n    1\n  ],\n  "b": 0.5,\n  "schema_version": 1\n}\n'
-    assert run.read_json(tmp_path / "a.json")["a"] == [0, 1]
+    assert disk.read_json(tmp_path / "a.json")["a"] == [0, 1]
 
 
 def test_compact_json_is_one_line_and_reads_the_same(tmp_path):
     many = {"genes": np.arange(30).reshape(10, 3), "half": [0.5, None]}
-    run.write_json(tmp_path / "a.json", many)
-    run.write_json(tmp_path / "b.json", many, compact=True)
-    assert run.read_json(tmp_path / "b.json") == run.read_json(tmp_path / "a.json")
+    disk.write_json(tmp_path / "a.json", many)
+    disk.write_json(tmp_path / "b.json", many, compact=True)
+    assert disk.read_json(tmp_path / "b.json") == disk.read_json(tmp_path / "a.json")
     assert (tmp_path / "b.json").read_text().count("\n") == 1 and " " not in (tmp_path / "b.json").read_text()
 
 
 def test_not_a_number_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
-        run.write_json(tmp_path / "a.json", {"x": float("nan")})
+        disk.write_json(tmp_path / "a.json", {"x": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -45,18 +45,18 @@ def test_not_a_number_is_not_written(tmp_path):
 def test_damaged_json_is_named(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"a\.json"):
-        run.read_json(tmp_path / "a.json")
+        disk.read_json(tmp_path / "a.json")
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    run.write_text(tmp_path / "a", "old")
+    disk.write_text(tmp_path / "a", "old")
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="disk full"):
-        run.write_text(tmp_path / "a", "new")
+        disk.write_text(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
@@ -66,9 +66,9 @@ def test_what_a_killed_write_left_is_removed_when_the_run_is_opened(tmp_path):
     with run.opened(config) as folder:
         pass
     code = (
-        "import os, sys; from pathlib import Path; from danas_jax import run\n"
+        "import os, sys; from pathlib import Path; from danas_jax import disk\n"
         "os.replace = lambda *paths: os._exit(9)\n"
-        "run.write_json(Path(sys.argv[1]) / 'sub' / 'a.json', {})"
+        "disk.write_json(Path(sys.argv[1]) / 'sub' / 'a.json', {})"
     )
     assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False).returncode == 9
     mine = folder / ".mine.tmp"
@@ -83,12 +83,12 @@ def test_a_write_is_synced_before_it_replaces(tmp_path, monkeypatch):
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda *a: (calls.append("fsync"), fsync(*a)))
     monkeypatch.setattr(os, "replace", lambda *a: (calls.append("replace"), replace(*a)))
-    run.write_text(tmp_path / "a", "x")
+    disk.write_text(tmp_path / "a", "x")
     assert calls == ["fsync", "replace"]
 
 
 def test_full_disk_is_reported_by_metrics_too():
-    with pytest.raises(UserError, match="disk full"), run.disk_errors("metrics.jsonl"):
+    with pytest.raises(UserError, match="disk full"), disk.writing("metrics.jsonl"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -121,13 +121,13 @@ def test_open_run_refuses_another_config_once_there_are_results(tmp_path):
     config = Config(name="x", run_dir=str(tmp_path / "r"))
     folder = run.open_run(config)
     assert run.open_run(config) == folder
-    provenance = run.read_json(folder / "provenance.json")
+    provenance = disk.read_json(folder / "provenance.json")
     assert len(provenance["sessions"]) == 1
     assert provenance["sessions"][0]["versions"]["numpy"] == np.__version__
 
     other = dataclasses.replace(config, seed=5)
     run.open_run(other)  # nothing was computed: the settings may still change
-    assert run.read_json(folder / "config.json")["seed"] == 5
+    assert disk.read_json(folder / "config.json")["seed"] == 5
     run.mark_done(folder, "train")
     with pytest.raises(UserError, match="seed: was 5, is 0"):
         run.open_run(config)

@@ -9,7 +9,7 @@ from search_toys import SPACE, toy_accuracy, toy_costs, violation
 
 from danas_jax.config import Limits, SearchSettings
 from danas_jax.errors import UserError
-from danas_jax.search import archive, gradient, runner
+from danas_jax.search import gradient, pareto_json, runner
 from danas_jax.search.feasible import Problem
 from danas_jax.search.screening import Quick
 
@@ -119,11 +119,11 @@ def test_a_search_keeps_the_limits_and_needs_slopes():
 def test_a_search_killed_in_any_round_goes_on_to_the_same_archive():
     saved = []
     limits = (LIMITS, Limits(sram_bytes=9_000))
-    whole = archive.to_json(found_by("gradient", save=saved.append, limits=limits))
+    whole = pareto_json.to_json(found_by("gradient", save=saved.append, limits=limits))
     assert len(saved) >= SETTINGS.generations + 1
     for state in saved:
         again = found_by("gradient", resume=json.loads(json.dumps(state)), limits=limits)
-        assert archive.to_json(again) == whole
+        assert pareto_json.to_json(again) == whole
 
 
 @pytest.mark.parametrize("memory", [{}, {"logits": [], "moments": [], "slopes": [], "steps": 1}])

@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 from pipeline_toys import TOY, config_file
 
-from danas_jax import cli, config_io, run
+from danas_jax import cli, config_io, disk, run
 from danas_jax.report import status_command
 from danas_jax.report.status import PHASES, status
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOLD = """
 import sys, time
-from danas_jax import run
+from danas_jax import disk, run
 with run.lock(sys.argv[1]):
     print("in", flush=True)
     time.sleep(999)
@@ -59,7 +59,7 @@ def moments(place):
                 shutil.copytree(folder, copy)  # its lock file is another file: nobody holds it
             found[name] = status(folder), copy
 
-    append, mark, write = run.append_metrics, run.mark_done, run.write_bytes
+    append, mark, write = run.append_metrics, run.mark_done, disk.write_bytes
 
     def appended(run_dir, record):
         append(run_dir, record)
@@ -141,7 +141,7 @@ def test_the_search_tells_the_best_of_each_budget(moments):
     assert [row["best"] for row in during] == run.read_metrics(moments["search"][1])[-1]["best_accuracy"]
     for row in (*during, *after):
         assert 0 <= row["interval"][0] <= row["best"] <= row["interval"][1] <= 1
-    pareto = run.read_json(moments["end"][1] / "search/pareto.json")["budgets"]
+    pareto = disk.read_json(moments["end"][1] / "search/pareto.json")["budgets"]
     for row, budget in zip(after, pareto, strict=True):
         assert row["best"] == max(c["accuracy"]["int8"] for c in budget["reranked"])
         assert (row["tier"], row["finalists"]) == ("int8", budget["finalists"])
@@ -284,7 +284,7 @@ def test_damage_is_named_and_the_rest_is_told(moments, tmp_path):
 
 
 def test_best_accuracies_that_are_none_are_left_out(tmp_path):
-    run.write_json(tmp_path / "config.json", config_io.to_json(dataclasses.replace(TOY, budgets=TOY.budgets[:1] * 3)))
+    disk.write_json(tmp_path / "config.json", config_io.to_json(dataclasses.replace(TOY, budgets=TOY.budgets[:1] * 3)))
     best, between = [["x"], 0.75, {}], [[0, "x"], [0.5, 1], [1]]
     record = {"phase": "search", "step": 1, "best_accuracy": best, "best_interval": between}
     (tmp_path / "metrics.jsonl").write_text(json.dumps(record) + "\n")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from danas_jax import cli, run
+from danas_jax import cli, disk, run
 from danas_jax.errors import UserError
 from danas_jax.sweep import fields, plan, product, sample, zipped
 from danas_jax.sweep.collect import collect
@@ -153,7 +153,7 @@ def test_run_becomes_the_job_of_its_index(tmp_path, variable):
     )  # fmt: skip
     assert done.stdout.strip() == f"run {config} --seed 1 --run-dir {tmp_path}/out/seed-1_smoke-False", done.stderr
     assert done.returncode == 3
-    assert run.read_json(tmp_path / "out/sweep.json")["jobs"][0]["name"] == "seed-0_smoke-False"
+    assert disk.read_json(tmp_path / "out/sweep.json")["jobs"][0]["name"] == "seed-0_smoke-False"
 
 
 @pytest.mark.parametrize(("given", "said"), [([], "give --index, or set"), (["--index", "2"], "give 0 to 1")])
@@ -184,8 +184,8 @@ def entry(name, sram_bytes, accuracy, arena, macs):
 
 
 def finished(folder, *entries, classes=("no", "yes")):
-    run.write_json(folder / "config.json", {})
-    run.write_json(
+    disk.write_json(folder / "config.json", {})
+    disk.write_json(
         folder / "summary.json",
         {"name": "q", "seed": 1, "search_metric": "accuracy", "classes": classes, "finalists": entries},
     )
@@ -205,7 +205,7 @@ def test_collect_is_one_table_by_budget_and_one_front(sweep, capsys):
     finished(sweep.folder / "seed-2", entry("untold", 24576, None, 20000, 1e6))
     finished(sweep.folder / "seed-3", {"id": "x"})
     (sweep.folder / "seed-4").mkdir()
-    run.write_json(sweep.folder / "seed-4/config.json", {})
+    disk.write_json(sweep.folder / "seed-4/config.json", {})
     finished(sweep.folder / "by-hand", entry("extra", 32768, 0.85, 30000, 2e6), classes=("a", "b"))
     with run.lock(sweep.folder / "seed-4"):
         found = collect(sweep.folder)
@@ -264,8 +264,8 @@ def test_collect_merges_the_tables_of_jobs_that_rank(tmp_path):
     for job, text in zip(
         ranks.jobs, (header + "a,x,0\nb,y,0\n", header + "b,y,0\nc,x,1\n", "key,other\n"), strict=True
     ):
-        run.write_text(ranks.folder / job.name / "rank/trained.csv", text)
-        run.write_json(ranks.folder / job.name / "rank/rank.json", {})
+        disk.write_text(ranks.folder / job.name / "rank/trained.csv", text)
+        disk.write_json(ranks.folder / job.name / "rank/rank.json", {})
     found = collect(ranks.folder)
     assert found["ranked"] == {"networks": 3, "table": str(ranks.folder / "trained.csv")}
     assert (ranks.folder / "trained.csv").read_text() == header + "a,x,0\nb,y,0\nc,x,1\n"
@@ -277,7 +277,7 @@ def test_a_job_is_done_only_for_the_config_that_made_it(sweep):
     configs = plan.check(sweep)
     assert not plan.is_done(sweep, job, configs[job.name])
     run.open_run(configs[job.name])
-    run.write_text(sweep.folder / job.name / "report/index.html", "")
+    disk.write_text(sweep.folder / job.name / "report/index.html", "")
     assert plan.is_done(sweep, job, configs[job.name])
     assert not plan.is_done(sweep, job, configs[other.name])
 

@@ -8,7 +8,7 @@ from deploy_nets import pictures
 from pipeline_toys import config_file
 from teacher_files import SIZE, onnx_file, opened, settings_of, tflite_file, tflite_model
 
-from danas_jax import cli, run
+from danas_jax import cli, disk
 from danas_jax.deploy import integer
 from danas_jax.deploy.export import FILES
 from danas_jax.errors import UserError
@@ -88,7 +88,7 @@ def exported(folder, name, accuracy, seed):
 def test_a_run_teaches_by_its_best_network_and_its_names(tmp_path):
     pytest.importorskip("ai_edge_litert", reason=LITERT)
     entries = [exported(tmp_path, name, accuracy, i) for i, (name, accuracy) in enumerate((("a", 0.5), ("b", 0.9)))]
-    run.write_json(tmp_path / "summary.json", {"finalists": entries})
+    disk.write_json(tmp_path / "summary.json", {"finalists": entries})
     best = tmp_path / "export" / "b"
     assert settings_of(tmp_path) == settings_of(best) == settings_of(best / FILES["tflite"])
     assert settings_of(tmp_path / "export" / "a").teacher_sha256 != settings_of(best).teacher_sha256

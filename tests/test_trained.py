@@ -16,7 +16,7 @@ from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.hardware.layer_key import OVERHEAD, Key
 from danas_jax.hardware.lut import Row, Table
-from danas_jax.search import archive
+from danas_jax.search import pareto_json
 from danas_jax.task import SINGLE_LABEL
 from danas_jax.trained import open_trained
 
@@ -47,7 +47,7 @@ def test_the_run_s_own_search_again(run):
     """Same settings, same budgets: the same archive, though nothing of it is read."""
     net = open_trained(run)
     found = net.search(TOY.budgets)
-    assert found == archive.load(run / "search" / "pareto.json", net.space)
+    assert found == pareto_json.load(run / "search" / "pareto.json", net.space)
     best = found.budgets[0].reranked[0]
     for tier in ("half", "full", "int8"):
         assert net.evaluate(np.array(best.genes), tier).tolist() == [getattr(best, f"accuracy_{tier}")]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from supernet_toys import SPACE, assert_same_trees, supernet_params
 
-from danas_jax import named_files, run
+from danas_jax import disk, named_files
 from danas_jax.config import RetrainSettings, TrainSettings
 from danas_jax.errors import UserError
 from danas_jax.layers import LayerBuilder
@@ -140,7 +140,7 @@ def test_other_operators_and_another_last_stage_stay_fresh():
 
 
 def written(path, params=None, **more):
-    run.write_arrays(path, {**(supernet_params() if params is None else params), **more})
+    disk.write_arrays(path, {**(supernet_params() if params is None else params), **more})
     return path
 
 
@@ -152,8 +152,8 @@ def settings_of(path, section="train", **values):
 def a_run(folder, classes=NAMES):
     written(folder / "supernet" / "weights.npz")
     written(folder / "retrain" / "a" / "weights.npz", {"params": supernet_params(), "stats": {}})
-    run.write_json(folder / "config.json", {})
-    run.write_json(folder / ".phases" / "train.json", {"classes": list(classes)})
+    disk.write_json(folder / "config.json", {})
+    disk.write_json(folder / ".phases" / "train.json", {"classes": list(classes)})
     return folder
 
 
@@ -172,8 +172,8 @@ def test_a_run_means_its_supernet_and_its_classes(tmp_path):
     other = settings_of(a_run(tmp_path / "other", ("x", "y", "z")))
     assert len({settings.init_sha256, alone.init_sha256, other.init_sha256}) == 3
     (folder / "summary.json").unlink(missing_ok=True)
-    run.write_json(folder / ".phases" / "train.json", {})
-    run.write_json(folder / "summary.json", {"classes": ["p", "q", "r"]})
+    disk.write_json(folder / ".phases" / "train.json", {})
+    disk.write_json(folder / "summary.json", {"classes": ["p", "q", "r"]})
     assert sources.read(settings_of(folder), "train").classes == ("p", "q", "r")
 
 
@@ -192,7 +192,7 @@ def test_a_file_that_is_gone_keeps_its_digest_and_another_is_refused(tmp_path):
 
 def test_what_is_no_source_is_said(tmp_path):
     (tmp_path / "empty").mkdir()
-    run.write_json(tmp_path / "untrained" / "config.json", {})
+    disk.write_json(tmp_path / "untrained" / "config.json", {})
     (tmp_path / "text.txt").write_text("")
     for name, says in (
         ("nowhere", "no such file; give a run's folder or a .npz"),

@@ -14,7 +14,7 @@ import pytest
 from deploy_exports import CLASSES, change, export
 from PIL import Image
 
-from danas_jax import cli, config_io, npz, reuse, run, untrusted
+from danas_jax import cli, config_io, disk, npz, reuse, untrusted
 from danas_jax.config import Config, DataSettings
 from danas_jax.config_checks import validate
 from danas_jax.data import decode, sound
@@ -103,16 +103,16 @@ def zipped(path, content, compression=zipfile.ZIP_STORED, name="x.npy"):
     ],
 )
 def test_headers_of_arrays_that_cannot_be(tmp_path, content, message):
-    refused(message, run.read_arrays, zipped(tmp_path / "a.npz", content))
+    refused(message, disk.read_arrays, zipped(tmp_path / "a.npz", content))
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     path = zipped(tmp_path / "a.npz", npy("<i8", (2**17,), bytes(2**20)), zipfile.ZIP_DEFLATED)
-    assert run.read_arrays(path)["x"].shape == (2**17,)
+    assert disk.read_arrays(path)["x"].shape == (2**17,)
     monkeypatch.setattr(npz, "MAX_PACKED_BYTES", 2**19)
-    refused("save it with np.savez, not compressed", run.read_arrays, path)
+    refused("save it with np.savez, not compressed", disk.read_arrays, path)
     monkeypatch.setattr(npz, "MAX_DEFLATE", 9)
-    refused("more than the file can hold", run.read_arrays, path)
+    refused("more than the file can hold", disk.read_arrays, path)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_kind_of_a_view(kind):
 def test_an_array_below_an_array(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, **{"a": np.ones(2), "a/b": np.ones(2)})
-    refused("a/b is below an array", run.read_arrays, path)
+    refused("a/b is below an array", disk.read_arrays, path)
 
 
 def png(width, height):
@@ -185,16 +185,16 @@ def test_rates_that_would_take_the_memory(rate_hz, samples, message):
 @pytest.mark.parametrize("edit", [{"tflite": "../outside.tflite"}, {"tflite": "/etc/hostname"}, {"tflite": 7}])
 def test_a_summary_that_points_out_of_its_run(tmp_path, edit, capsys):
     finalist = {"kind": "candidate", "accuracy": {"int8_validation": 1.0}, "files": edit}
-    run.write_json(tmp_path / "summary.json", {"finalists": [finalist]})
+    disk.write_json(tmp_path / "summary.json", {"finalists": [finalist]})
     refused("files.tflite", model_path, tmp_path)
     assert cli.main(["predict", str(tmp_path), str(tmp_path)]) == 2
 
 
 def test_firmware_of_a_name_that_leaves_the_run(tmp_path):
     finalist = {"kind": "candidate", "name": "../../elsewhere", "budget": {"sram_bytes": 5}}
-    run.write_json(tmp_path / "summary.json", {"finalists": [finalist]})
+    disk.write_json(tmp_path / "summary.json", {"finalists": [finalist]})
     refused("finalists.name = '../../elsewhere': give a path inside", exported_finalists, tmp_path)
-    run.write_json(tmp_path / "summary.json", {"finalists": [{**finalist, "budget": {"x": 5}}]})
+    disk.write_json(tmp_path / "summary.json", {"finalists": [{**finalist, "budget": {"x": 5}}]})
     refused("unknown field", exported_finalists, tmp_path)
 
 
@@ -208,7 +208,7 @@ def test_a_baseline_named_as_the_folder_above():
 
 def test_a_config_in_a_runs_folder_is_data(tmp_path, capsys):
     """No Python that lies in a run's folder is executed, whatever it is called."""
-    run.write_json(tmp_path / "config.json", {"name": 3})
+    disk.write_json(tmp_path / "config.json", {"name": 3})
     for name in ("config.py", "quickstart.py", "__init__.py"):
         (tmp_path / name).write_text("raise SystemExit(99)")
     assert cli.main(["run", str(tmp_path)]) == 2

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from danas_jax import run, schema
+from danas_jax import disk, schema
 from danas_jax.data.dataset import SPLITS, Data
 from danas_jax.errors import UserError
 
@@ -25,7 +25,7 @@ def record(folder: Path, data: Data, limit_per_class: int, warnings: Sequence[st
             for split in SPLITS
         }
         content = {"limit_per_class": limit_per_class, "splits": splits, "warnings": list(warnings)}
-        run.write_json(folder / PLACE, content)
+        disk.write_json(folder / PLACE, content)
 
 
 def refuse_others(folder: Path, data: Data, where: str, splits: Sequence[str] = SPLITS) -> None:
@@ -35,7 +35,7 @@ def refuse_others(folder: Path, data: Data, where: str, splits: Sequence[str] = 
     """
     if not (folder / PLACE).exists():
         return
-    content = run.read_json(folder / PLACE)
+    content = disk.read_json(folder / PLACE)
     wanted = {"splits": {split: {"images": int, "sha256": str} for split in splits}}
     schema.check(content, wanted, f"{folder / PLACE} is damaged, start another run")
     was = content["splits"]

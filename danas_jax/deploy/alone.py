@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.classification import Metric
 from danas_jax.config import Config, InitSettings, RetrainSettings
 from danas_jax.data.dataset import Split
@@ -68,7 +68,7 @@ class Table:
             self._known[key] = accuracies
             old = self.path.read_text() if self.path.exists() else ",".join(self.fields) + "\n"
             row = (key, system, seed, epochs, views, *(f"{accuracy:.6f}" for accuracy in accuracies))
-            run.write_text(self.path, old + ",".join(map(str, row)) + "\n")
+            disk.write_text(self.path, old + ",".join(map(str, row)) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.classification import f1_scores, precisions, recalls
 from danas_jax.data.dataset import Split
 from danas_jax.resampling import figure_interval
@@ -55,12 +55,12 @@ def answers_path(folder: Path, kind: str) -> Path:
 def write_answers(path: Path, answers: Answers) -> None:
     """Keep `answers` in an .npz file, atomically."""
     named = {"logits": answers.logits, "labels": answers.labels, "names": np.array(answers.names, str)}
-    run.write_arrays(path, {**named, "slices": dict(answers.slices)})
+    disk.write_arrays(path, {**named, "slices": dict(answers.slices)})
 
 
 def read_answers(path: Path) -> Answers:
     """What `write_answers` kept; UserError naming the file when it is missing or damaged."""
-    found = run.read_arrays(path)
+    found = disk.read_arrays(path)
     return Answers(found["logits"], found["labels"], tuple(found["names"].tolist()), found.get("slices", {}))
 
 

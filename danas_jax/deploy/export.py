@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.config import ExportSettings, RetrainSettings
 from danas_jax.data.dataset import Split
 from danas_jax.deploy import operating_point
@@ -74,9 +74,9 @@ def export(
         "quantisation": quantisation,
         "sha256": hashlib.sha256(tflite).hexdigest(),
     }
-    run.write_bytes(folder / FILES["tflite"], tflite)
-    run.write_text(folder / FILES["header"], c_header(tflite, manifest))
-    run.write_json(folder / FILES["manifest"], manifest)
+    disk.write_bytes(folder / FILES["tflite"], tflite)
+    disk.write_text(folder / FILES["header"], c_header(tflite, manifest))
+    disk.write_json(folder / FILES["manifest"], manifest)
     return {
         "measured": measured,
         "int8_validation": chosen.accuracy,

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.baselines import baseline_layers
 from danas_jax.config import Config, Limits
 from danas_jax.console import say
@@ -31,7 +31,7 @@ from danas_jax.hardware.flash import flash_bytes
 from danas_jax.hardware.input_pipeline import on_board
 from danas_jax.layers import LayerSpec, with_input_channels
 from danas_jax.metrics import paired_bootstrap
-from danas_jax.search import archive
+from danas_jax.search import pareto_json
 from danas_jax.search.archive import Candidate
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.elastic import subnet_params
@@ -57,7 +57,7 @@ class Finalist:
 def found(run_dir: Path, config: Config, num_classes: int) -> list[Finalist]:
     """The systems that the run's search chose (each once per budget that chose it) and the baselines."""
     space, result = config.space, []
-    for budget in archive.load(run_dir / "search" / "pareto.json", space).budgets:
+    for budget in pareto_json.load(run_dir / "search" / "pareto.json", space).budgets:
         for name in budget.finalists:
             candidate = budget.candidate(name)
             genes = np.array(candidate.genes)
@@ -114,8 +114,8 @@ def retrain_one(
             finalist.layers, finalist.source, start, config.retrain, training, validation, seed, saved, log,
             config.search.metric, teacher, rates,
         )  # fmt: skip
-    run.write_arrays(folder / "weights.npz", {"params": done.params, "stats": done.stats})
-    run.write_json(
+    disk.write_arrays(folder / "weights.npz", {"params": done.params, "stats": done.stats})
+    disk.write_json(
         folder / "history.json",
         {
             "epochs": done.history,
@@ -156,14 +156,14 @@ def export_one(
     folder = run_dir / "export" / finalist.name
     saved = folder / "measured.json"
     if not saved.exists():
-        weights = run.read_arrays(run_dir / "retrain" / finalist.name / "weights.npz")
+        weights = disk.read_arrays(run_dir / "retrain" / finalist.name / "weights.npz")
         measured = export(
             folder, finalist.name, finalist.layers, finalist.source, weights["params"], weights["stats"],
             _predicted(finalist, latency_tables), config.export, config.retrain, training, validation, classes,
             _seed(config.seed, finalist.name), log,
         )  # fmt: skip
-        run.write_json(saved, measured)
-    measured = run.read_json(saved)
+        disk.write_json(saved, measured)
+    measured = disk.read_json(saved)
     _check_flash(finalist, measured["measured"]["file_bytes"])
     return measured
 
@@ -195,7 +195,7 @@ def summary_entry(
 ) -> dict:
     """One element of summary.json's `finalists` (docs/run_directory.md); `measured` is what `figures_of` gives."""
     test = measured["figures"]["int8_test"]
-    history = run.read_json(run_dir / "retrain" / finalist.name / "history.json")
+    history = disk.read_json(run_dir / "retrain" / finalist.name / "history.json")
     predicted = _predicted(finalist, latency_tables)
     described = config.space.describe(finalist.genes) if finalist.genes is not None else {"arch": None}
     return {
@@ -230,7 +230,7 @@ def figures_of(folder: Path, answers: dict[str, Answers], seed: int) -> dict:
 
     `answers` are its `kept_answers`.
     """
-    manifest = run.read_json(folder / FILES["manifest"])
+    manifest = disk.read_json(folder / FILES["manifest"])
     classes, point = tuple(manifest["classes"]), manifest["operating_point"]
     if point:
         test = read_answers(answers_path(folder, "int8_test"))
@@ -243,7 +243,7 @@ def figures_of(folder: Path, answers: dict[str, Answers], seed: int) -> dict:
 
 def kept_answers(folder: Path) -> dict[str, Answers]:
     """An export's answers by KINDS, real-valued."""
-    output = run.read_json(folder / FILES["manifest"])["output"]
+    output = disk.read_json(folder / FILES["manifest"])["output"]
     kept = {kind: read_answers(answers_path(folder, kind)) for kind in KINDS}
     return {kind: real_valued(found, output) if kind.startswith("int8") else found for kind, found in kept.items()}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import untrusted
+from danas_jax import disk, untrusted
 from danas_jax.deploy import operating_point
 from danas_jax.deploy.classifier import parse_classifier, read_file
 from danas_jax.deploy.examples import check_raw, files_of, network_input, raw_examples
@@ -16,23 +16,12 @@ from danas_jax.views.frame import FITS
 from danas_jax.views.resize import fit_of, known_view, native_size_of
 
 MODEL_NAME, MANIFEST_NAME, SUMMARY_NAME = "model_int8.tflite", "manifest.json", "summary.json"
-
-
-def _read_json(path: Path, what: str) -> dict:
-    try:
-        value = untrusted.loads(untrusted.read_bytes(path, untrusted.MAX_JSON_BYTES))
-    except OSError as error:
-        raise UserError(f"{what} {path} cannot be read ({error.strerror}): give a finished run or export") from error
-    except ValueError as error:
-        raise UserError(f"{what} {path} is not JSON ({error}): export again") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{what} {path} holds a {type(value).__name__}, not an object: export again")
-    return value
+_REMEDY = "give a finished run, or export again"
 
 
 def _best_export(run_dir: Path) -> Path:
     """The .tflite of the run's finalist with the best int8 validation accuracy (baselines do not count)."""
-    summary = _read_json(run_dir / SUMMARY_NAME, "summary")
+    summary = disk.read_json(run_dir / SUMMARY_NAME, _REMEDY)
     try:
         finalists = [f for f in summary["finalists"] if f["kind"] == "candidate"]
         ranked = sorted(finalists, key=lambda f: f["accuracy"]["int8_validation"], reverse=True)
@@ -59,7 +48,7 @@ def load_export(path: Path) -> tuple[bytes, dict]:
     tflite = read_file(path)
     model = parse_classifier(tflite, f"model {path}")
     where = f"manifest {path.parent / MANIFEST_NAME}"
-    manifest = _read_json(path.parent / MANIFEST_NAME, "manifest")
+    manifest = disk.read_json(path.parent / MANIFEST_NAME, _REMEDY)
     field = "data"
     try:
         data = manifest["data"]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.deploy.finalists import Finalist
 from danas_jax.supernet.evaluate import BATCH, network_program
 
@@ -29,7 +29,7 @@ def class_probabilities(
     sums = [np.zeros((len(raw), finalists[0].layers[-1].out_shape[2])) for raw in parts]
     done, total = 0, len(finalists) * sum(map(len, parts))
     for finalist in finalists:
-        weights = run.read_arrays(run_dir / "retrain" / finalist.name / "weights.npz")
+        weights = disk.read_arrays(run_dir / "retrain" / finalist.name / "weights.npz")
         predict = network_program(finalist.layers)[1]
         for raw, summed in zip(parts, sums, strict=True):
             for start in range(0, len(raw), _CHUNK):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.bench.machine import machine
 from danas_jax.errors import UserError
 from danas_jax.memory import free_memory_bytes
@@ -106,7 +106,7 @@ def memory() -> Check:
     )
 
 
-def disk(name: str, folder: Path) -> Check:
+def disk_space(name: str, folder: Path) -> Check:
     """Space on the disk of a folder that need not be there yet."""
     try:
         free = shutil.disk_usage(_existing(folder)).free
@@ -126,7 +126,7 @@ def writable(name: str, folder: Path, remedy: str) -> Check:
     made = _existing(folder)
     try:
         with tempfile.TemporaryDirectory(prefix=".danas-doctor-", dir=made) as place:
-            run.write_bytes(Path(place) / "file", b"danas")
+            disk.write_bytes(Path(place) / "file", b"danas")
             if (Path(place) / "file").read_bytes() != b"danas":
                 return Check(name, FAILED, f"{_short(folder)}: what is read is not what was written", remedy)
     except (OSError, UserError) as error:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import config_io, pipeline, run, schema
+from danas_jax import config_io, disk, pipeline, run, schema
 from danas_jax.config import Config, Limits
 from danas_jax.config_checks import validate
 from danas_jax.console import say
@@ -28,7 +28,7 @@ from danas_jax.evidence.rows import Planner, Row, shorter
 from danas_jax.provenance import provenance
 from danas_jax.report.summary_schema import PREDICTED
 from danas_jax.schema import NUMBER
-from danas_jax.search import archive
+from danas_jax.search import archive, pareto_json
 from danas_jax.views import data_text
 from danas_jax.views.base import DataConfig
 
@@ -140,13 +140,13 @@ def _done(row: Row, folder: Path, runs: Path, supernet: Row | None) -> dict[str,
         say("nothing fits: " + "; ".join(need for _, need in row.left_out))
     result = row_result(row, directory)
     _note_reads(folder / READS, row, result)
-    run.write_json(saved, result)
+    disk.write_json(saved, result)
     return result
 
 
 def kept(saved: Path, row: Row) -> dict[str, Any]:
     """The row's result in a file; UserError where that is damaged, or was made with other settings."""
-    result = run.read_json(saved)
+    result = disk.read_json(saved)
     where = f"{saved} is damaged, remove it to run this row again"
     schema.check(result, ROW, where)
     if (result["row"], result["seed"], result["share"]) != (row.name, row.config.seed, row.share):
@@ -215,8 +215,8 @@ def row_result(row: Row, directory: Path) -> dict[str, Any]:
     }
     if not row.config.budgets:
         return result
-    summary = run.read_json(directory / "summary.json")
-    found = archive.load(directory / "search" / "pareto.json", row.config.space)
+    summary = disk.read_json(directory / "summary.json")
+    found = pareto_json.load(directory / "search" / "pareto.json", row.config.space)
     return result | {
         "times_s": summary["times_s"],
         "accuracy_by_data": archive.winning_data(found),
@@ -258,4 +258,4 @@ def _note_reads(path: Path, row: Row, result: dict[str, Any]) -> None:
     now = result["provenance"]
     looked = dict.fromkeys((n["name"], n["images"]) for n in result["networks"])
     new = [(now["time"], now["git_commit"], row.key, *look) for look in looked if (row.key, look[0]) not in noted]
-    run.write_text(path, old + csv_text(new))
+    disk.write_text(path, old + csv_text(new))

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from danas_jax import overrides, run
+from danas_jax import disk, overrides, run
 from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
 from danas_jax.evidence import JOINT
@@ -51,10 +51,10 @@ def compare_command(arguments: list[str]) -> dict[str, Any]:
     from danas_jax.evidence.comparison import compare  # brings jax
 
     result = compare(config, options, folder)
-    run.write_json(folder / "compare.json", result)
-    run.write_text(folder / "compare.csv", as_csv(result))
+    disk.write_json(folder / "compare.json", result)
+    disk.write_text(folder / "compare.csv", as_csv(result))
     for name, text in figures(result).items():
-        run.write_text(folder / name, text)
+        disk.write_text(folder / name, text)
     if options.json:
         print(json.dumps(result, indent=2))
     else:

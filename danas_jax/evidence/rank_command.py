@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from danas_jax import config_io, run
+from danas_jax import config_io, disk, run
 from danas_jax.config import Config
 from danas_jax.csv_text import csv_of
 from danas_jax.errors import UserError
@@ -52,9 +52,9 @@ def rank_command(arguments: list[str]) -> dict[str, Any]:
         folder,
         RankSettings(options.pool, options.pool_seed, tuple(options.seeds), options.trained, config.retrain),
     )
-    run.write_json(folder / RESULT, result)
+    disk.write_json(folder / RESULT, result)
     if options.export:
-        run.write_text(options.export, as_csv(result))
+        disk.write_text(options.export, as_csv(result))
     if options.json:
         print(json.dumps(result, indent=2))
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.config import Board
 from danas_jax.errors import UserError
 from danas_jax.hardware import boards as known
@@ -60,7 +60,7 @@ def add_boards(file: str, replace: bool) -> list[Board]:
     if changed and not replace:
         where = known.user_boards_path()
         raise UserError(f"{file}: board {changed[0]} is in {where} with other figures; give --replace to change it")
-    run.write_text(known.user_boards_path(), _toml({**old, **new}.values()))
+    disk.write_text(known.user_boards_path(), _toml({**old, **new}.values()))
     return list(new.values())
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.bench.machine import machine
 from danas_jax.console import say
 from danas_jax.errors import Interrupted, UserError
@@ -111,7 +111,7 @@ def _collect(
 
     def save() -> None:
         if rows:
-            run.write_text(path, text({**here, "reference_ms": round(timer.best_ms, 6)}))
+            disk.write_text(path, text({**here, "reference_ms": round(timer.best_ms, 6)}))
 
     try:
         done = collect(todo, rows, timer, host, pace_ms, time.monotonic() + 60 * minutes, save)
@@ -188,7 +188,7 @@ def _import(options: argparse.Namespace) -> None:
             raise UserError(f"{options.measurements}: {flag} is {header[flag]!r}, not {getattr(options, flag)!r}")
     info = {**header, "imported_from": Path(options.measurements).name}
     table = Table(options.board, options.runtime, rows, info=info)
-    run.write_text(path, lut.text(table))
+    disk.write_text(path, lut.text(table))
     say(f"{path}: {len(rows)} rows of {', '.join(sorted(table.operators))}")
     if Key(OVERHEAD) not in rows:
         say(f"no row {OVERHEAD}: the fixed time of an inference counts as 0")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import reuse, run
+from danas_jax import disk, reuse, run
 from danas_jax.console import Progress
 from danas_jax.deploy import finalists as deploy_finalists
 from danas_jax.deploy import told_apart
@@ -21,7 +21,7 @@ from danas_jax.transfer.start import Start
 def retrain_phase(state: Run) -> dict:
     """Finalists and baselines, by one recipe, on train and search slice; validation picks the epoch."""
     weights = state.folder / reuse.WEIGHTS
-    params = run.read_arrays(weights) if weights.exists() else {}
+    params = disk.read_arrays(weights) if weights.exists() else {}
     parts = {name: state.load(name, "retrain") for name in ("train", "search")}
     training = deploy_finalists.joined(parts["train"], parts["search"])
     validation = state.load("validation", "retrain")
@@ -87,7 +87,7 @@ def export_phase(state: Run) -> dict:
         "supernet_image_views": run.phase_payload(state.folder, "train")["supernet_image_views"],
         "times_s": {p: run.phase_payload(state.folder, p)["time_s"] for p in ("train", "search", "retrain")},
     }
-    run.write_json(state.folder / "summary.json", summary)
+    disk.write_json(state.folder / "summary.json", summary)
     return {}
 
 

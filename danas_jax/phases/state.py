@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from danas_jax import config_io, run
+from danas_jax import config_io, disk, run
 from danas_jax.config import Config, RetrainSettings, TrainSettings
 from danas_jax.console import Progress, say
 from danas_jax.data.dataset import Data, Split
@@ -77,8 +77,8 @@ class Run:
     def _note_unlabelled(self, found: dict[str, Any]) -> None:
         """What became of the unlabelled pictures in one phase, beside what is known of the others."""
         path = self.folder / "report" / UNLABELLED
-        known = run.read_json(path) if path.exists() else {}
-        run.write_json(path, {"folder": self.config.data.unlabelled, **known, **found})
+        known = disk.read_json(path) if path.exists() else {}
+        disk.write_json(path, {"folder": self.config.data.unlabelled, **known, **found})
 
     def tell_hosts(self, phase: str) -> None:
         """The other hosts do their part of `phase`, with the data read that this one has read before (follower.py)."""

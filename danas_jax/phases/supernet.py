@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from danas_jax import reuse, run
+from danas_jax import disk, reuse
 from danas_jax.classification import METRIC_NAMES
 from danas_jax.config import Config
 from danas_jax.console import Progress, say
 from danas_jax.phases.state import Run
 from danas_jax.report.table import search_lines, sure
-from danas_jax.search import archive, tiers
+from danas_jax.search import archive, pareto_json, tiers
 from danas_jax.supernet.checkpoint import Checkpoints
 from danas_jax.supernet.plan import Plan
 from danas_jax.supernet.train import train
@@ -49,7 +49,7 @@ def train_phase(state: Run) -> dict:
             config.space, config.train.scaled, state.bounds, split, state.num_classes, config.seed, checkpoints, log,
             config.data.resident, begin,
         )  # fmt: skip
-    run.write_arrays(state.folder / reuse.WEIGHTS, params)
+    disk.write_arrays(state.folder / reuse.WEIGHTS, params)
     plan = Plan(config.space, config.train.scaled, state.bounds, split.epoch_images, config.seed)
     return reuse.payload_of(state.bounds, plan.image_views(), state.data.class_names)
 
@@ -59,7 +59,9 @@ def search_phase(state: Run) -> dict:
     config, folder = state.config, state.folder / "search"
     if not config.search.finalists_per_budget:
         say("search: none, no finalists are wanted")
-        run.write_json(folder / "pareto.json", archive.to_json(archive.nothing_searched(config.space, config.search)))
+        disk.write_json(
+            folder / "pareto.json", pareto_json.to_json(archive.nothing_searched(config.space, config.search))
+        )
         return {}
     training, slice_ = state.load("train", "search"), state.load("search", "search")
     together = not config.search.without_supernet
@@ -68,7 +70,7 @@ def search_phase(state: Run) -> dict:
     else:
         training = state.taught("search", training, config.retrain, train=training)
     saved = folder / "state.json"
-    resume = run.read_json(saved) if saved.exists() else None
+    resume = disk.read_json(saved) if saved.exists() else None
     with Progress("search") as progress:
 
         def log(event: dict) -> None:
@@ -88,21 +90,21 @@ def search_phase(state: Run) -> dict:
         )  # fmt: skip
         found = supernet.search(
             config.budgets,
-            save=lambda snapshot: run.write_json(saved, snapshot, compact=True),
+            save=lambda snapshot: disk.write_json(saved, snapshot, compact=True),
             resume=resume,
             progress=log,
         )
     if together:
         state.hosts.tell(None)
-    run.write_json(folder / "pareto.json", archive.to_json(found))
-    run.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
+    disk.write_json(folder / "pareto.json", pareto_json.to_json(found))
+    disk.write_text(folder / "evaluations.csv", archive.evaluations_csv(found, config.space))
     say_answer(folder / "pareto.json", config)
     return {}
 
 
 def say_answer(pareto: Path, config: Config) -> None:
     """What the search found for each budget."""
-    found = archive.load(pareto, config.space)
+    found = pareto_json.load(pareto, config.space)
     for line in (*search_lines(found), tiers.text(found.tiers, found.metric)):
         say(line)
     say(f"fronts: {pareto}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from tyro import cli as parse
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from danas_jax import npz, run
+from danas_jax import disk, npz
 from danas_jax.config import DataSettings
 from danas_jax.config_checks_data import check_data
 from danas_jax.console import Progress
@@ -105,10 +105,10 @@ def check(settings: DataSettings, flags: Flags, progress: Callable[[int, int], N
     in_train = measured.split == "train"  # test is measured, not shown: whoever looks at it chooses by it
     keys = tuple(key for key, shown in zip(measured.keys, in_train, strict=True) if shown)
     folder = Path(flags.out)
-    run.write_bytes(folder / SHEET, example_sheet(source, keys, measured.labels[in_train], flags.resolution_px))
+    disk.write_bytes(folder / SHEET, example_sheet(source, keys, measured.labels[in_train], flags.resolution_px))
     found["sheet"] = str(folder / SHEET)
-    run.write_json(folder / REPORT, found)
-    return {"schema_version": run.SCHEMA_VERSION, **found}
+    disk.write_json(folder / REPORT, found)
+    return {"schema_version": disk.SCHEMA_VERSION, **found}
 
 
 def _text(found: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.baselines import baseline_layers
 from danas_jax.config import Config
 from danas_jax.data.dataset import Split
@@ -21,7 +21,7 @@ from danas_jax.hardware import graph
 from danas_jax.layers import LayerSpec
 from danas_jax.report.examples import examples_of
 from danas_jax.report.files import DIAGNOSTICS, EXAMPLES, MEMORY
-from danas_jax.search import archive
+from danas_jax.search import pareto_json
 from danas_jax.search.tiers import agreement
 from danas_jax.views.base import NetworkInput
 
@@ -34,15 +34,15 @@ def derive(folder: Path, config: Config, validation: Callable[[], Split]) -> lis
 
     Returns what a user should know. Examples that are there already are kept: the data may be gone.
     """
-    summary = run.read_json(folder / "summary.json")
-    run.write_json(folder / "report" / MEMORY, memory(folder, config, len(summary["classes"])))
-    run.write_json(folder / "report" / DIAGNOSTICS, diagnostics(summary))
+    summary = disk.read_json(folder / "summary.json")
+    disk.write_json(folder / "report" / MEMORY, memory(folder, config, len(summary["classes"])))
+    disk.write_json(folder / "report" / DIAGNOSTICS, diagnostics(summary))
     place = folder / "report" / EXAMPLES
     names = {entry["name"] for entry in summary["finalists"]}
-    if place.exists() and set(run.read_json(place)["networks"]) == names:
+    if place.exists() and set(disk.read_json(place)["networks"]) == names:
         return []
     try:
-        run.write_json(place, {"networks": examples_of(folder, _inputs(config, summary), validation)})
+        disk.write_json(place, {"networks": examples_of(folder, _inputs(config, summary), validation)})
     except UserError as error:
         return [f"the report shows no examples: {error}"]
     return []
@@ -50,7 +50,7 @@ def derive(folder: Path, config: Config, validation: Callable[[], Split]) -> lis
 
 def memory(folder: Path, config: Config, num_classes: int) -> dict[str, Any]:
     """{"networks": {id or baseline's name: its profile}} of baselines and of what the search found."""
-    space, found = config.space, archive.load(folder / "search" / "pareto.json", config.space)
+    space, found = config.space, pareto_json.load(folder / "search" / "pareto.json", config.space)
     genes = {c.id: c.genes for budget in found.budgets for c in map(budget.candidate, budget.finalists)}
     for part in ("reranked", "front"):
         genes = {**genes, **{c.id: c.genes for budget in found.budgets for c in getattr(budget, part)}}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.csv_text import csv_of
 from danas_jax.data.check.sheet import captioned_sheet
 from danas_jax.data.dataset import Split
@@ -48,6 +48,6 @@ def write_doubted(
     examples = [places[i][1].raw[places[i][2]] for i in order[:SHOWN]]
     captions = [(r["file"][-24:], f"{r['label']} {r['probability']:.0%}, says {r['answer']}") for r in rows[:SHOWN]]
     table, sheet = (folder / "report" / f"{stem}.{kind}" for kind in ("csv", "png"))
-    run.write_text(table, csv_of(rows))
-    run.write_bytes(sheet, captioned_sheet(examples, captions))
+    disk.write_text(table, csv_of(rows))
+    disk.write_bytes(sheet, captioned_sheet(examples, captions))
     return rows, table, sheet

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.data.dataset import Split
 from danas_jax.deploy.answers import Answers, answers_path, read_answers, real_valued
 from danas_jax.errors import UserError
@@ -35,7 +35,7 @@ def examples_of(
 
 
 def _of_network(export: Path, source: NetworkInput, split: Split) -> list[dict[str, Any]]:
-    manifest = run.read_json(export / "manifest.json")
+    manifest = disk.read_json(export / "manifest.json")
     answers = real_valued(read_answers(answers_path(export, "int8_validation")), manifest["output"])
     if answers.names != tuple(split.names):
         raise UserError(f"{export} was measured on other validation examples than there are now")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from danas_jax import run, schema, untrusted
+from danas_jax import disk, run, schema, untrusted
 from danas_jax.report.summary_schema import SUMMARY
 
 MEMORY, EXAMPLES, DIAGNOSTICS = "memory.json", "examples.json", "diagnostics.json"  # in <run>/report/, derived.py
@@ -75,7 +75,7 @@ def read_run(folder: Path) -> RunFiles:
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """The summary.json of the run in `folder`, its fields' types checked; UserError naming the one that is wrong."""
-    found = run.read_json(folder / "summary.json")
+    found = disk.read_json(folder / "summary.json")
     where = f"{folder / 'summary.json'} is damaged"
     schema.check(found, SUMMARY, where)
     for entry in found.get("finalists", []):
@@ -85,4 +85,4 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return run.read_json(path) if path.exists() else {}
+    return disk.read_json(path) if path.exists() else {}

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.report import paper
 from danas_jax.report.blocks import (
     Block,
@@ -50,9 +50,9 @@ def write_report(run_dir: Path | str) -> Path:
     files = read_run(folder)
     found = sections(files)
     drawn = paper.draw(folder / "report" / "figures", charts_of(found))
-    run.write_text(folder / "report" / "report.md", markdown(files.name, found, drawn))
+    disk.write_text(folder / "report" / "report.md", markdown(files.name, found, drawn))
     path = folder / "report" / "index.html"
-    run.write_text(path, page(files, found, plotly_script()))
+    disk.write_text(path, page(files, found, plotly_script()))
     return path
 
 

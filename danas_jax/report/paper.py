@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.report.blocks import Chart
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def draw(folder: Path, charts: Sequence[Chart]) -> list[str]:
             for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
-                run.write_bytes(folder / f"{chart.name}.{kind}", buffer.getvalue())
+                disk.write_bytes(folder / f"{chart.name}.{kind}", buffer.getvalue())
     return [chart.name for chart in drawn]
 
 

@@ -12,11 +12,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from danas_jax import config_io, run
+from danas_jax import config_io, disk, run
 from danas_jax.config import Config
 from danas_jax.errors import UserError
 from danas_jax.records import Owner, position, series
-from danas_jax.search import archive
+from danas_jax.search import pareto_json
 
 PHASES = ("train", "search", "retrain", "export")
 _TRACE = {"train": "supernet", "search": "search", "retrain": "retrain", "export": "export"}  # folder of one that began
@@ -46,7 +46,7 @@ def status(run_dir: Path | str) -> dict[str, Any]:
     finished = all(phase["state"] == "done" for phase in phases) and report.exists()
     disk_bytes, last_activity = _disk(folder)
     return {
-        "schema_version": run.SCHEMA_VERSION,
+        "schema_version": disk.SCHEMA_VERSION,
         "run": str(folder),
         "name": config.name,
         "state": "running" if process else "finished" if finished else "stopped",
@@ -75,7 +75,7 @@ def _tolerant(notes: list[str], read: Callable[[], Any], otherwise: Any) -> Any:
 def _budgets(folder: Path, config: Config, found: Series, notes: list[str]) -> tuple[list[dict], list[str]]:
     """Each budget with its best accuracy so far and its finalists; the names of all networks to retrain, once each."""
     pareto = folder / "search" / "pareto.json"
-    result = _tolerant(notes, lambda: archive.load(pareto), None) if pareto.exists() else None
+    result = _tolerant(notes, lambda: pareto_json.load(pareto), None) if pareto.exists() else None
     if result is None:
         last = found.get(("search", ""), [{}])[-1]
         none = [None] * len(config.budgets)

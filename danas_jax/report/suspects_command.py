@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk, run
 from danas_jax.config import native_frame
 from danas_jax.config_io import read_config
 from danas_jax.console import Progress
@@ -69,7 +69,7 @@ def suspects(
     parts = dict(zip(SPLITS, splits, strict=True))
     rows, table, sheet = write_doubted(folder, STEM, parts, probabilities, data.class_names, count)
     return {
-        "schema_version": run.SCHEMA_VERSION,
+        "schema_version": disk.SCHEMA_VERSION,
         "run": str(folder),
         "finalists": [finalist.name for finalist in chosen],
         "examples": {name: len(split) for name, split in zip(SPLITS, splits, strict=True)},

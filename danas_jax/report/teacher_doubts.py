@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.data.dataset import Split
 from danas_jax.data.soft_labels import SoftLabels
 from danas_jax.report.doubted import write_doubted
@@ -37,7 +37,7 @@ def write_doubts(
         "agreement_by_split": right,
         "doubts": rows,
     }
-    run.write_json(folder / "report" / TEACHER, found)
+    disk.write_json(folder / "report" / TEACHER, found)
     return (
         f"teacher: agrees with {agreement:.1%} of {first:,} labels; the {len(rows)} that it believes least: "
         f"{table}, pictures: {sheet}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import run, schema, untrusted
+from danas_jax import disk, run, schema, untrusted
 from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
 from danas_jax.evidence import rank_command
@@ -53,7 +53,7 @@ def collect(folder: Path) -> dict[str, Any]:
     rows.sort(key=_order)
     ranked = _ranked(folder, [name for name, command in commands.items() if command == "rank"], unfinished)
     return {
-        "schema_version": run.SCHEMA_VERSION,
+        "schema_version": disk.SCHEMA_VERSION,
         "dir": str(folder),
         "rows": rows,
         "unfinished": unfinished,
@@ -69,7 +69,7 @@ def _jobs(folder: Path) -> tuple[dict[str, str], list[str]]:
     commands, notes = {}, []
     if (folder / PLAN).exists():
         try:
-            plan = run.read_json(folder / PLAN)
+            plan = disk.read_json(folder / PLAN)
             schema.check(plan, {"jobs": [{"name": str, "command": str}]}, PLAN)
             for job in plan["jobs"]:
                 untrusted.inside(folder, job["name"], "name of a job")
@@ -144,7 +144,7 @@ def _ranked(folder: Path, names: Sequence[str], unfinished: list[dict[str, str]]
         merged |= {row[0]: row for row in rows}
     if header is None:
         return {"networks": 0, "table": None}
-    run.write_text(folder / TRAINED, csv_text([header, *merged.values()]))
+    disk.write_text(folder / TRAINED, csv_text([header, *merged.values()]))
     return {"networks": len(merged), "table": str(folder / TRAINED)}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from danas_jax import config_io, overrides, run
+from danas_jax import config_io, disk, overrides
 from danas_jax.config import Config
 from danas_jax.config_checks import validate
 from danas_jax.errors import UserError
@@ -123,9 +123,9 @@ def write_plan(sweep: Sweep) -> None:
     plan: dict[str, Any] = {"config": sweep.config, "common": list(sweep.common), "jobs": jobs}
     path = sweep.folder / PLAN
     with contextlib.suppress(UserError):  # missing or damaged
-        if run.read_json(path) == {"schema_version": run.SCHEMA_VERSION, **plan}:
+        if disk.read_json(path) == {"schema_version": disk.SCHEMA_VERSION, **plan}:
             return  # the tasks of an array start at once
-    run.write_json(path, plan)
+    disk.write_json(path, plan)
 
 
 def is_done(sweep: Sweep, job: Job, config: Config) -> bool:
@@ -145,7 +145,7 @@ def claim(sweep: Sweep, job: Job) -> int | None:
     The kernel gives the job back when the last process that has the file ends, however it ends.
     """
     path = sweep.folder / ".claims" / job.name
-    with run.disk_errors(path):
+    with disk.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
-from danas_jax import named_files, run, untrusted
+from danas_jax import disk, named_files, untrusted
 from danas_jax.config import TeacherSettings
 from danas_jax.errors import UserError
 
@@ -39,7 +39,7 @@ def _file(path: Path, field: str) -> Path:
     if not (path / "summary.json").is_file():
         raise UserError(f"{field} = {path}: this folder holds no summary.json, so it is no run with exported networks")
     try:
-        entries = run.read_json(path / "summary.json")["finalists"]
+        entries = disk.read_json(path / "summary.json")["finalists"]
         best = max(entries, key=lambda entry: entry["accuracy"]["int8_validation"])
         return untrusted.inside(path, best["files"]["tflite"], "files.tflite")
     except (KeyError, TypeError, ValueError) as error:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.config import RetrainSettings, TrainSettings
 from danas_jax.console import Progress, say
 from danas_jax.data import cache
@@ -86,7 +86,7 @@ def _opened(root: Path | None, folder: Path, digest: str) -> tuple[Path, IO]:
             return made(root / name)
         except OSError as error:
             say(f"warning: cache {root}: {error.strerror}: soft labels are kept in {folder / name}")
-    with run.disk_errors(folder / name):
+    with disk.writing(folder / name):
         return made(folder / name)
 
 
@@ -118,7 +118,7 @@ def _table(
                 found = _answers(
                     teacher, training, settings, seed, portion, lambda n, done=done: progress.count(done + n, total)
                 )
-                run.write_arrays(portion.path, {"probabilities": found})
+                disk.write_arrays(portion.path, {"probabilities": found})
                 computed += count
             table[max(portion.view, 0), portion.first : portion.last] = found
             done += count
@@ -163,7 +163,7 @@ def _kept(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
-        found = run.read_arrays(path).get("probabilities")
+        found = disk.read_arrays(path).get("probabilities")
     except UserError as error:
         say(f"warning: {error}: computed again")
         return None

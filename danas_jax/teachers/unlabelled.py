@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.config import Config, DataSettings, RetrainSettings, TrainSettings
 from danas_jax.console import Progress, say
 from danas_jax.data.balance import Pool
@@ -143,10 +143,10 @@ def _own_answers(own: Teacher, training: Split, path: Path) -> SoftLabels:
     """What the run's own network says of whole unlabelled pictures, asked once and kept at `path`; 0 of the rest."""
     count = training.pool.count if training.pool else 0
     digest = np.frombuffer(hashlib.sha256("\0".join(training.names[:count]).encode()).digest(), np.uint8)
-    kept = run.read_arrays(path) if path.exists() else {}
+    kept = disk.read_arrays(path) if path.exists() else {}
     if not np.array_equal(kept.get("names", ()), digest):
         kept = {"names": digest, "probabilities": whole_answers(own, training.raw[:count]).astype(np.float16)}
-        run.write_arrays(path, kept)
+        disk.write_arrays(path, kept)
     answers = kept["probabilities"]
     table = np.concatenate([answers, np.zeros((len(training) - count, answers.shape[1]), np.float16)])[None]
     table.flags.writeable = False

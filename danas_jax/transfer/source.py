@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from danas_jax import named_files, reuse, run
+from danas_jax import disk, named_files, reuse
 from danas_jax.config import InitSettings
 from danas_jax.errors import UserError
 
@@ -47,7 +47,7 @@ def read(settings: InitSettings, section: str) -> Source:
     path, field = Path(settings.init_from), f"{section}.init_from"
     if _digest(path, field) != settings.init_sha256:
         raise UserError(f"{field} = {path}: is another file than at the start of the run; give that one")
-    tree = run.read_arrays(path)
+    tree = disk.read_arrays(path)
     layers = tree.get("params", tree)  # a retrained network's file has its statistics beside them
     params = {name: _layer(arrays, f"{field} = {path}: {name}") for name, arrays in layers.items()}
     classes = settings.init_classes or _classes_beside(path)
@@ -87,7 +87,7 @@ def _classes_beside(path: Path) -> tuple[str, ...]:
     for folder in path.parents[1:3]:  # RUN/supernet/ and RUN/retrain/NAME/
         for place in (folder / ".phases" / "train.json", folder / "summary.json"):
             if (folder / "config.json").is_file() and place.is_file():
-                names = run.read_json(place).get("classes", ())
+                names = disk.read_json(place).get("classes", ())
                 if names and isinstance(names, list) and all(isinstance(name, str) for name in names):
                     return tuple(names)
     return ()

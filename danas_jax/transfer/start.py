@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.config import InitSettings, TrainSettings
 from danas_jax.csv_text import csv_of
 from danas_jax.errors import UserError
@@ -45,7 +45,7 @@ class Start:
         """The params to begin with; the table of what came over is left in `folder`."""
         self.check(layers)
         found = transferred(layers, fresh, self.source, self.classes)
-        run.write_text(folder / FILE, csv_of([asdict(row) for row in found.rows]))
+        disk.write_text(folder / FILE, csv_of([asdict(row) for row in found.rows]))
         return found
 
     def summary(self, begun: Begun) -> str:

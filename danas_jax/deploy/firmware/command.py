@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import run, untrusted
+from danas_jax import disk, untrusted
 from danas_jax.config import Config, Limits, native_frame
 from danas_jax.config_io import load_limits
 from danas_jax.console import say
@@ -63,7 +63,7 @@ def exported_finalists(run_dir: Path) -> list[Exported]:
     budgets: dict[str, list[Limits]] = {}
     where = f"{run_dir / SUMMARY_NAME}: finalists"
     try:
-        for finalist in run.read_json(run_dir / SUMMARY_NAME)["finalists"]:
+        for finalist in disk.read_json(run_dir / SUMMARY_NAME)["finalists"]:
             if finalist["kind"] == "candidate":
                 limits = load_limits(finalist["budget"], f"{where}.budget")
                 budgets.setdefault(finalist["name"], []).append(limits)
@@ -100,7 +100,7 @@ def _emulate(finalists: list[Exported], config: Config, cpu: str) -> None:
     chosen = np.asarray(raw[np.unique(np.linspace(0, len(raw) - 1, EXAMPLES).round().astype(int))])
     for finalist in finalists:
         found = emulate(finalist.tflite, finalist.manifest, finalist.model, chosen, cpu)
-        run.write_json(finalist.folder / f"emulated_{cpu}.json", found)
+        disk.write_json(finalist.folder / f"emulated_{cpu}.json", found)
         macs = sum(layer["macs"] for layer in found["layers"])
         name, count, noun = finalist.folder.name, found["images"], finalist.front_end.noun
         say(f"{name} on an emulated {cpu}: logits equal to TFLM's on {count} validation {noun}")
@@ -125,7 +125,7 @@ def firmware(config: Config, run_dir: Path, flags: FirmwareFlags) -> None:
     for finalist in finalists:
         files |= _projects(finalist, flags.kinds)
     for path, content in files.items():
-        run.write_bytes(path, content)
+        disk.write_bytes(path, content)
     for finalist in finalists:
         for kind in flags.kinds:
             say(f"firmware: {finalist.folder / 'firmware' / kind}")

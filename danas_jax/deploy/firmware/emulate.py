@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danas_jax import run
+from danas_jax import disk
 from danas_jax.deploy.examples import network_input
 from danas_jax.deploy.firmware import emulator
 from danas_jax.deploy.firmware.c_config import bench_rows
@@ -36,7 +36,7 @@ def emulate(tflite: bytes, manifest: dict, model: QuantisedModel, raw: np.ndarra
         folder = Path(name)
         examples = front_end.examples(raw)
         for path, content in project("bare", tflite, manifest, model, front_end, examples=examples).items():
-            run.write_bytes(folder / path, content)
+            disk.write_bytes(folder / path, content)
         emulator.build(folder, cpu)
         found, sizes = emulator.answers(emulator.run(folder, cpu)), emulator.memory(folder)
         emulator.build(folder, cpu, bench=1)
