@@ -26,7 +26,8 @@ GROWTH_BYTES = 2**30  # that the process may grow by, over all cases of a part
 CLI_EVERY = 500  # cases, of which one is also read by a command of danas
 _PLACE = re.compile(
     r"\b(line|column|char|position|byte|bytes|offset|row|item|cells?)\b.{0,12}\d|nested too deeply|end of document|"
-    r"\bno rows\b|unknown fields?\b| = .*: not a number JSON|larger than the [\d,]+ bytes"
+    r"\b(images|clips) cannot be read: |\bno rows\b|unknown fields?\b| = .*: not a number JSON|"
+    r"larger than the [\d,]+ bytes"
 )
 _KEY = re.compile(r'"(\w+)":')
 _FIELD = re.compile(r"^[ \t]*(?:\[+)?([\w-]+)(?:\]+)?[ \t]*(?:=|$)", re.MULTILINE)

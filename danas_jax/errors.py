@@ -15,3 +15,9 @@ class Unreadable(UserError):
 
 class Interrupted(Exception):
     """The user or the scheduler stopped the run (exit code 3); the same command resumes it."""
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """`text`, its middle left out where it has more than `most` characters."""
+    half = (most - 5) // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"

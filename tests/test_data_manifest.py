@@ -130,6 +130,14 @@ def test_missing_files_count_as_unreadable(tmp_path):
     refused(write(tmp_path, rows), "above data.max_unreadable_fraction = 0.01", max_unreadable_fraction=0.01)
 
 
+def test_a_name_of_thousands_of_characters_is_told_short(tmp_path):
+    rows = pictures(tmp_path, 40)
+    rows[3][0] = "a" * 5000 + ".png"
+    warning = opened(write(tmp_path, rows)).warnings[0]
+    assert "1 of 40 images cannot be read: aaa" in warning and "aaa.png (File name too long)" in warning
+    assert len(warning) < 300
+
+
 def test_what_is_no_manifest(tmp_path):
     refused(tmp_path / "none.csv", "no such file")
     refused(tmp_path, "it is a folder, give a .csv file")

@@ -10,6 +10,7 @@ import numpy as np
 from danas_jax.config import DataSettings
 from danas_jax.data.check.measure import SPLITS, Measured
 from danas_jax.data.sources.base import Source
+from danas_jax.errors import shortened
 
 IMBALANCE = 3.0  # ratio of the largest to the smallest class of train from which accuracy alone misleads
 _EXAMPLES = 3  # named in a warning; all of them are in the JSON
@@ -135,7 +136,7 @@ def _imbalance(train: dict[str, int]) -> list[str]:
 def _unreadable(measured: Measured, noun: str) -> list[str]:
     if not measured.unreadable:
         return []
-    named = [f"{key} ({reason})" for key, reason in measured.unreadable.items()]
+    named = [f"{shortened(key)} ({reason})" for key, reason in measured.unreadable.items()]
     return [f"{len(named)} of {len(measured.keys) + len(named)} {noun} cannot be read: {_named(named)}"]
 
 

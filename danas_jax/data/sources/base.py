@@ -15,7 +15,7 @@ import numpy as np
 
 from danas_jax.config import DataSettings
 from danas_jax.data.splits import Items
-from danas_jax.errors import Unreadable, UserError
+from danas_jax.errors import Unreadable, UserError, shortened
 
 Progress = Callable[[int, int], None]  # (done, total)
 
@@ -123,7 +123,7 @@ def report_unreadable(
     """
     if not bad:
         return
-    named = ", ".join(f"{key} ({reason})" for key, reason in list(bad.items())[:5])
+    named = ", ".join(f"{shortened(key)} ({reason})" for key, reason in list(bad.items())[:5])
     named += f" and {len(bad) - 5} more" if len(bad) > 5 else ""
     named = named.encode("utf-8", "backslashreplace").decode()
     text = f"{len(bad)} of {total} {noun} cannot be read: {named}"
