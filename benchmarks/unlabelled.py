@@ -1,13 +1,15 @@
-"""What pictures without labels are worth: few labels, few labels and the rest of train without, all labels.
+"""What pictures without labels and a teacher are worth: few labels, the rest of train without, all labels, all taught.
 
-Of each seed three runs of the CONFIG's fixed networks (`--search.finalists-per-budget 0`; with --finalists also of the
+Of each seed four runs of the CONFIG's fixed networks (`--search.finalists-per-budget 0`; with --finalists also of the
 search): `few` has `--labels` labels a class (data.limit_per_class) and no teacher, `unlabelled` has the same, the rest
-of train as data.unlabelled and the teacher, `all` has all labels and no teacher. All spend as many image views: an
-epoch of `unlabelled` shows as many pictures as one of `all`, `few` has more epochs instead, and so seldom validates
-that all choose among as many epochs. The rest is links named by number; it is exactly what data.limit_per_class leaves.
+of train as data.unlabelled and the teacher, `all` has all labels and no teacher, `taught` all labels and the teacher.
+All spend as many image views: an epoch of `unlabelled` shows as many pictures as one of `all`, `few` has more epochs
+instead, and so seldom validates that all choose among as many epochs. The rest is links named by number; it is exactly
+what data.limit_per_class leaves.
 
 Rows that are in the CSV are skipped and a killed run goes on, so the same command resumes. Last printed: how far of the
-way from `few` to `all` the unlabelled pictures go. What stands behind -- is for all runs of `danas run`:
+way from `few` to `all` the unlabelled pictures go, and what the teacher adds to `all`. What stands behind -- is for all
+runs of `danas run`:
 
     python benchmarks/unlabelled.py person_photos --teacher FILE.tflite --epochs 40 --seeds 0 1 2 \\
         --out benchmarks/results/unlabelled.csv -- --data.path DIR --data.native-resolution-px 144
@@ -27,7 +29,7 @@ from danas_jax.config import Config, native_frame
 from danas_jax.data.dataset import open_source
 from danas_jax.data.splits import limit_per_class
 
-FEW, UNLABELLED, ALL = "few", "unlabelled", "all"
+FEW, UNLABELLED, ALL, TAUGHT = SETTINGS = "few", "unlabelled", "all", "taught"
 FIELDS = (
     *("setting", "seed", "network", "labels", "without_label", "epochs", "image_views"),
     *("float_validation", "int8_validation", "int8_test"),
@@ -56,16 +58,18 @@ def flags_of(setting: str, options: argparse.Namespace, kept: int, left: int, re
     flags = ["--retrain.epochs", str(epochs), "--retrain.validate-every-epochs", str(every)]
     flags += ["--train.epochs", str(round(options.train_epochs * more))]
     flags += [] if options.finalists else ["--search.finalists-per-budget", "0"]
-    if setting != ALL:
+    if setting in (FEW, UNLABELLED):
         flags += ["--data.limit-per-class", str(options.labels)]
     if setting == UNLABELLED:
-        flags += ["--data.unlabelled", str(rest), "--retrain.teacher", options.teacher]
+        flags += ["--data.unlabelled", str(rest)]
+    if setting in (UNLABELLED, TAUGHT):
+        flags += ["--retrain.teacher", options.teacher]
         flags += ["--train.teacher", options.teacher] if options.finalists else []
     return epochs, flags
 
 
 def print_shares(path: Path) -> None:
-    """Means over the seeds of every setting and network, and the unlabelled one's share of the way."""
+    """Means over the seeds of every setting and network, the unlabelled one's share of the way, the teacher's gain."""
     found = defaultdict(list)
     with path.open() as file:
         for row in csv.DictReader(file):
@@ -74,16 +78,19 @@ def print_shares(path: Path) -> None:
     for (network, setting), mean in sorted(means.items()):
         print(f"{network} {setting}: {mean:.4f} int8 test accuracy ({len(found[network, setting])} seeds)")
     for network in sorted({network for network, _ in means}):
-        few, taught, full = (means.get((network, setting)) for setting in (FEW, UNLABELLED, ALL))
-        if few is not None and taught is not None and full is not None and full != few:
-            print(f"{network}: {(taught - few) / (full - few):.1%} of the way from {FEW} to {ALL}")
+        few, more, full, taught = (means.get((network, setting)) for setting in SETTINGS)
+        if few is not None and more is not None and full is not None and full != few:
+            print(f"{network}: {(more - few) / (full - few):.1%} of the way from {FEW} to {ALL}")
+        if taught is not None and full is not None:
+            print(f"{network}: {100 * (taught - full):+.1f} points by the teacher")
 
 
 def main() -> None:
     """Run what is missing from the CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", metavar="CONFIG")
-    parser.add_argument("--teacher", required=True, help="file, for the setting with pictures without labels")
+    parser.add_argument("--teacher", required=True, help="file, for the settings that have one")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--labels", type=int, default=200, help="of each class, a part of which ranks subnets")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=40, help="of the retraining on as many pictures as train has")
@@ -105,14 +112,14 @@ def main() -> None:
         config = overrides.config_of(plain, "run")
         rest = options.runs.resolve() / f"rest_{options.labels}_seed{seed}"
         kept, left = rest_of_train(config, options.labels, rest)
-        for setting in (FEW, UNLABELLED, ALL):
+        for setting in options.settings:
             if (setting, seed) in done:
                 continue
             folder = options.runs / f"{setting}_seed{seed}"
             epochs, own_flags = flags_of(setting, options, kept, left, rest)
             command = [sys.executable, "-m", "danas_jax", "run", *common, *own_flags, "--run-dir", str(folder)]
             subprocess.run(command, check=True)
-            pictures = {"labels": kept + left if setting == ALL else kept, "without_label": 0}
+            pictures = {"labels": kept + left if setting in (ALL, TAUGHT) else kept, "without_label": 0}
             if setting == UNLABELLED:
                 pictures["without_label"] = disk.read_json(folder / "report" / "unlabelled.json")["retrain"]["shown"]
             with options.out.open("a", newline="") as file:
