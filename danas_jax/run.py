@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from danas_jax import config_io, disk, untrusted
+from danas_jax import config_io, disk, schema, untrusted
 from danas_jax.config import Config
 from danas_jax.errors import UserError
 from danas_jax.provenance import provenance
@@ -122,8 +122,11 @@ def mark_done(run_dir: Path | str, phase: str, payload: dict | None = None) -> N
 
 
 def phase_payload(run_dir: Path | str, phase: str) -> dict:
-    """What `mark_done` was given for `phase`."""
-    return disk.read_json(Path(run_dir) / ".phases" / f"{phase}.json")
+    """What `mark_done` was given for `phase`; UserError where the file is damaged."""
+    path = Path(run_dir) / ".phases" / f"{phase}.json"
+    found = disk.read_json(path)
+    schema.check(found, {"time_s?": schema.NUMBER}, f"{path} is damaged")
+    return found
 
 
 @contextlib.contextmanager

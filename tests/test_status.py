@@ -274,12 +274,14 @@ def test_damage_is_named_and_the_rest_is_told(moments, tmp_path):
     path.write_text("\n".join(["rubbish", *lines[1:], '{"phase": "tra']))
     (tmp_path / "run/search/pareto.json").write_text("{")
     (tmp_path / "run/.phases/train.json").write_text("")
+    disk.write_json(tmp_path / "run/.phases/search.json", {"time_s": {}})
     code, text = shown(tmp_path / "run")
     assert code == 0
     assert "metrics.jsonl, line 1 is damaged" in text
     assert "pareto.json: " in text
     assert "train.json is damaged" in text
-    assert text.count("warning: ") == 3
+    assert "search.json is damaged: time_s = {}" in text
+    assert text.count("warning: ") == 4
     assert states(status(tmp_path / "run")) == ["done"] * 4
 
 
