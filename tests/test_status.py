@@ -78,7 +78,7 @@ def moments(place):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "append_metrics", appended)
         patch.setattr(run, "mark_done", marked)
-        patch.setattr(run, "write_bytes", written)
+        patch.setattr(disk, "write_bytes", written)
         assert cli.main(["run", config_file(place), "--run-dir", str(folder)]) == 0
     found["end"] = status(folder), folder
     return found
@@ -278,7 +278,7 @@ def test_damage_is_named_and_the_rest_is_told(moments, tmp_path):
     code, text = shown(tmp_path / "run")
     assert code == 0
     assert "metrics.jsonl, line 1 is damaged" in text
-    assert "pareto.json: " in text
+    assert "pareto.json is damaged: " in text
     assert "train.json is damaged" in text
     assert "search.json is damaged: time_s = {}" in text
     assert text.count("warning: ") == 4
