@@ -3,8 +3,8 @@
     danas run limits_truth
 
 Half of the scenes are decided by a detail of 4 px, half by colour, so the network needs detectors of both kinds; from
-the narrowest network (4 to 8 channels) to the widest the file grows thirtyfold. benchmarks/limits_truth.py searches
-it for SRAM and for flash limits.
+the smallest network (4 to 8 channels) to the largest the file grows tenfold, from 9 to 90 kB.
+benchmarks/limits_truth.py searches it for SRAM and for flash limits.
 """
 
 import dataclasses

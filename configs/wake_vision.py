@@ -4,8 +4,8 @@
     danas run wake_vision
 
 Trains on `train_quality`; the larger, noisier split is `--data.split-names train=train_large validation=validation
-test=test`, and `--data.limit-per-class 50000` takes a tenth. Figures are given for each of the set's own distance,
-lighting, age and gender labels. Not yet run on the whole set: meant for one GPU and a fast disk.
+test=test`, and `--data.limit-per-class 50000` takes 100,000 images. Figures are given for each of the set's own
+distance, lighting, age and gender labels. Not yet run on the whole set: meant for one GPU and a fast disk.
 """
 
 import dataclasses

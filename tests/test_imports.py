@@ -1,6 +1,7 @@
 """The rules of docs/design.md about who imports what, read from the source and checked in a fresh interpreter."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,21 @@ def test_imports_keep_the_rules(path):
 def test_every_module_has_its_place():
     stages = {stage_of(path) for path in FILES} - {"__init__"}
     assert stages <= set(ORDER), "a new stage: give it its place here and in docs/design.md"
+
+
+def mapped(text):
+    """The modules that docs/design.md's map names, as paths inside the package."""
+    found, folder = set(), ""
+    for line in text.split("```")[1].partition("\nconfigs/")[0].splitlines():
+        if begins := re.match(r"  (?:([a-z/]+/)|\S)", line):
+            folder = begins[1] or ""
+        found |= {folder + name for name in re.findall(r"\w+\.py\b", line)}
+    return found
+
+
+def test_the_map_lists_every_module_and_no_other():
+    modules = {path.relative_to(PACKAGE).as_posix() for path in FILES if path.name != "__init__.py"}
+    assert mapped((PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")) == modules
 
 
 @pytest.mark.parametrize(
