@@ -232,11 +232,19 @@ def test_collect_is_one_table_by_budget_and_one_front(sweep, capsys):
     assert len(json.loads(capsys.readouterr().out)["rows"]) == 6
 
 
-def test_collect_names_the_field_of_a_damaged_summary(sweep):
-    finished(sweep.folder / "seed-0", {**entry("big", 65536, 0.9, 60000, 9e6), "predicted": None})
+@pytest.mark.parametrize(
+    ("predicted", "said"),
+    [
+        (None, "finalists[0].predicted = None"),
+        ({"macs": {}}, "finalists[0].predicted.macs = {}"),
+        ({"latency_shares": {"lookup": ""}}, "finalists[0].predicted.latency_shares.lookup = ''"),
+    ],
+)
+def test_collect_names_the_field_of_a_damaged_summary(sweep, predicted, said):
+    finished(sweep.folder / "seed-0", {**entry("big", 65536, 0.9, 60000, 9e6), "predicted": predicted})
     found = collect(sweep.folder)
     assert not found["rows"] and found["unfinished"][0]["state"] == "damaged"
-    assert "finalists[0].predicted" in found["unfinished"][0]["why"]
+    assert said in found["unfinished"][0]["why"]
 
 
 def test_collect_goes_on_with_a_damaged_plan_and_refuses_other_folders(sweep, tmp_path):

@@ -10,7 +10,7 @@ _SHARE = NUMBER | None
 _PAIR = (NUMBER, NUMBER)
 _INTERVAL = Either((_PAIR, type(None)))
 _ACCURACIES = ("float_validation", "int8_validation", "int8_test", "search")
-PREDICTED = {str: Either((_SHARE, {str: NUMBER}))}  # with a table of layers, shares of the latency among them
+PREDICTED = {"latency_shares?": Either(({str: NUMBER}, type(None))), str: _SHARE}
 _BUDGET: dict[str, Any] = {
     "board?": str,
     **{f"{key}?": NUMBER | None for key in ("sram_bytes", "flash_bytes", "macs", "latency_ms", "energy_mj")},
