@@ -39,7 +39,7 @@ COMMANDS = {  # beside the phases and predict: module and function, which starts
 }
 MAX_MESSAGE = 10_000  # characters
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3
-_IMPORT_PAUSE_S = 0.02  # until a signal that came during an import is looked at again
+_PAUSE_S = 0.02  # until a signal that came at a bad moment is looked at again
 
 HELP = """danas: from photographs to an int8 model that fits the board.
 
@@ -52,11 +52,11 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas report CONFIG [flags]       the table and report/index.html
        danas status RUN [--watch] [--json]    where a run stands: at work or stopped, how far, what it found
        danas predict RUN_OR_TFLITE FILE_OR_FOLDER|--webcam [--json]
-       danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on pictures of known class
+       danas evaluate RUN_OR_TFLITE FOLDER [--split NAME] [--json]    any int8 classifier on examples of known class
        danas lut measure|time|import|check    latency tables: measure this machine's, import yours, check them
        danas data check PATH [--json]    counts, sizes, duplicates, leaks, unreadable files, a sheet of examples
        danas data suspects RUN [--json]  the labels that the run's networks believe least
-       danas cost MODEL.tflite|RUN/ID [--board NAME] [--layers] [--json]    what a network needs, does it fit
+       danas cost MODEL.tflite|RUN/ID|REFERENCE [--board NAME] [--layers] [--json]    what it needs, does it fit
        danas compare CONFIG [flags] [--fixed AXIS=VALUE,...] [--seeds 0 1 2] [--full]    does choosing the data pay?
        danas rank CONFIG [flags] [--pool N] [--export FILE.csv]    does the supernet rank as training alone does?
        danas sweep list|run CONFIG [--dir DIR] [--index I] [flags]    the jobs of the config's sweep(), or one of them
@@ -64,7 +64,7 @@ usage: danas run CONFIG [flags]          every phase below; the same command res
        danas data prepare NAME           download and prepare a TensorFlow Datasets set, e.g. wake_vision
        danas boards [NAME] [--json]      the boards; danas boards add FILE.toml adds your own
        danas doctor [--quick] [--json]   does it work here? a line for each check, to paste into an issue
-       danas bench [supernet|evaluate|cost|search] [--against torch] [--json]    how fast this machine is
+       danas bench [supernet|evaluate|cost|search|data] [--against torch] [--json]    how fast this machine is
 
 CONFIG: a shipped config's name ({shipped}),
         a Python file with get_config() -> Config, or the folder of a run.
@@ -119,25 +119,39 @@ def _plain(message: str) -> str:
 def _signals() -> Generator[None]:
     """SIGTERM and SIGINT raise KeyboardInterrupt once; the second one ends the process at once.
 
-    Not in the middle of an import: C++ that is being loaded (jaxlib) aborts the process at an exception.
+    Not in the middle of an import: C++ that is being loaded (jaxlib) aborts the process at an exception. And once more
+    where nobody got it: Python drops what is raised while it collects garbage (jax hooks into that) or in a `__del__`.
     """
+    dropped = sys.unraisablehook
+
+    def again() -> None:
+        signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, _PAUSE_S)
 
     def stop(number: int, frame: types.FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if _importing(frame):
-            signal.signal(signal.SIGALRM, stop)
-            signal.setitimer(signal.ITIMER_REAL, _IMPORT_PAUSE_S)
-            return
+            return again()
         raise KeyboardInterrupt
+
+    def nobody_got(what: sys.UnraisableHookArgs) -> None:
+        if what.exc_type is KeyboardInterrupt:
+            again()
+        else:
+            dropped(what)
 
     try:
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     except ValueError:  # not the main thread: no signals arrive here
         before = {}
+    else:
+        sys.unraisablehook = nobody_got
     try:
         yield
     finally:
+        if before:
+            sys.unraisablehook = dropped
         for number, handler in before.items():
             signal.signal(number, handler)
         if before and signal.getsignal(signal.SIGALRM) is stop:

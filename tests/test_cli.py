@@ -217,7 +217,7 @@ def test_help_is_fast_and_needs_no_jax():
 
 
 SLEEPER = """
-import sys, time, types
+import gc, sys, time, types
 from danas_jax import cli
 module = types.ModuleType("danas_jax.pipeline")
 def run_phases(config, phases, run_dir, hosts):
@@ -226,6 +226,12 @@ def run_phases(config, phases, run_dir, hosts):
         if sys.argv[2:] == ["imports"]:
             sys.path.append(".")
             import slow_module
+        if sys.argv[2:] == ["collects"]:
+            def once(*_):
+                gc.callbacks.remove(once)
+                time.sleep(60)
+            gc.callbacks.append(once)
+            gc.collect()
         time.sleep(60)
     except KeyboardInterrupt:
         if sys.argv[2:] != ["saves for long"]:
@@ -263,6 +269,17 @@ def test_signals_end_with_3(tmp_path, number):
     process = sleeper(tmp_path)
     assert process.stdout.readline() == "started\n"
     process.send_signal(number)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert error == "danas: interrupted; the same command resumes\n"
+
+
+def test_a_signal_while_garbage_is_collected_is_not_lost(tmp_path):
+    """Python drops what is raised there; a run went on for ten minutes."""
+    process = sleeper(tmp_path, "collects")
+    assert process.stdout.readline() == "started\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 3
     assert error == "danas: interrupted; the same command resumes\n"

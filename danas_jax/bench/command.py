@@ -27,6 +27,7 @@ from danas_jax.layers import total_macs
 
 SCHEMA_VERSION = 1
 PARTS = ("supernet", "evaluate", "cost", "search", "data")
+ALL = ("supernet", "cost", "search")  # without a part: "evaluate" is a share of "supernet", "data" takes minutes
 BASELINE = Path(__file__).resolve().parents[2] / "benchmarks" / "torch_baseline.py"
 TURNS = 3  # measurements of one side alone; figures are their medians
 ALTERNATIONS = 5  # of the two sides of a comparison
@@ -63,7 +64,7 @@ def bench(arguments: list[str]) -> dict:
     if options.against:
         result |= _against_torch(settings, note)
     else:
-        for part in (options.part,) if options.part else ("supernet", "cost", "search"):
+        for part in (options.part,) if options.part else ALL:
             note(f"measuring {part}")
             if part == "data":
                 result |= _data(settings, options.path, note)
@@ -82,7 +83,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
         description="Measure this machine; docs/bench.md says what each figure means.",
     )
-    parser.add_argument("part", nargs="?", default="", help=f"{', '.join(PARTS)}; without it all of them")
+    parser.add_argument("part", nargs="?", default="", help=f"{', '.join(PARTS)}; without it {', '.join(ALL)}")
     parser.add_argument("--space", help=", ".join(known_spaces()))
     parser.add_argument("--width-multiplier", type=float, help="of the space's widths (0.5 where it takes one)")
     parser.add_argument("--batch", type=int, help="images per step")
