@@ -80,7 +80,7 @@ def _listing() -> Parser:
                 Image.new("RGB", (9, 9)).save(path.parent / name)
         open_data(dataclasses.replace(settings, path=str(path)), 8, 0)
 
-    return Parser("listing", (text.encode(),), read, "list.csv", "lines", words=("class",))
+    return Parser("listing", (text.encode(),), read, "list.csv", "lines", words=("class", "train", "validation"))
 
 
 def _metadata() -> Parser:
