@@ -142,7 +142,7 @@ def _shallow(value: typing.Any) -> dict[str, typing.Any]:
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
 
 
-def budgets(limits: LimitFlags, boards: tuple[str, ...], reserved_sram_bytes: int | None = None) -> tuple[Limits, ...]:
+def budgets(limits: LimitFlags, boards: tuple[str, ...], reserved_sram_bytes: int | None) -> tuple[Limits, ...]:
     """One Limits per value or board, () when none is given; UserError when the counts do not match.
 
     A board gives its SRAM less the reserve, and its flash; a --limits flag given beside it takes the place of that.

@@ -166,7 +166,6 @@ STM32TFLM = replace(
     source="ColabNAS and NanoNAS READMEs: RAM as ST's stm32tflm reports it",
 )
 RUNTIMES = {runtime.name: runtime for runtime in (TFLM, CMSIS_NN, XCUBEAI, TINYENGINE, STM32TFLM)}
-FILE_BYTES_PER_TENSOR = 233  # fitted to mcunet-vww0 and mcunet-vww2
 
 
 def runtime(name: str) -> Runtime:
@@ -236,14 +235,3 @@ def flash(graph: Graph, runtime: Runtime) -> Flash:
     stored = graph.file_bytes if runtime.stores == "file" else weights
     kept = runtime.flash_bytes_per_channel * output_channels(graph)
     return Flash(graph.file_bytes, weights, round(stored + kept) + runtime.flash_fixed_bytes)
-
-
-def converted_file_bytes(graph: Graph) -> int:
-    """Size of the .tflite file that TensorFlow's converter writes for a network [B].
-
-    Weights, a scale (4 B) and a zero point (8 B) per channel of kernel and bias, and FILE_BYTES_PER_TENSOR for names,
-    shapes and operators. Within 2 % of 12 published person detectors (harvard-edge/Wake_Vision, model_zoo). What
-    danas_jax.deploy writes is smaller: flash.py.
-    """
-    per_channel = 2 * (4 + 8) * output_channels(graph)
-    return graphs.weight_bytes(graph) + per_channel + FILE_BYTES_PER_TENSOR * len(graph.tensors)
