@@ -42,11 +42,8 @@ def rank_command(arguments: list[str]) -> dict[str, Any]:
     config, folder = _prepared(rest)
     from danas_jax.evidence.rank import RankSettings, rank
 
-    result = rank(
-        config,
-        folder,
-        RankSettings(options.pool, options.pool_seed, tuple(options.seeds), options.trained, config.retrain),
-    )
+    settings = RankSettings(options.pool, options.pool_seed, tuple(options.seeds), options.trained)
+    result = rank(config, folder, settings)
     disk.write_json(folder / RESULT, result)
     if options.export:
         disk.write_text(options.export, as_csv(result))

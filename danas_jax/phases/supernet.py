@@ -85,7 +85,7 @@ def search_phase(state: Run) -> dict:
             state.record("search")({**counts, **per_budget})
 
         supernet = Trained(
-            config, state.folder, training, slice_, state.num_classes, state.bounds, state.latency_tables,
+            config, state.folder, training, slice_, state.data, state.bounds, state.latency_tables,
             progress.count, state.hosts.spread,
         )  # fmt: skip
         found = supernet.search(
