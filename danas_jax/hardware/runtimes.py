@@ -88,7 +88,7 @@ def _cmsis_scratch(graph: Graph, op: Operator) -> int:
     Source: ARM-software/CMSIS-NN, arm_convolve_get_buffer_sizes_s8.c and arm_depthwise_conv_get_buffer_sizes_s8.c.
     """
     if op.name == "CONV_2D" and op.kernel != (1, 1):
-        return 4 * _up(prod(graph.tensors[op.inputs[1]].shape[1:]), 4)
+        return 4 * memory.aligned(prod(graph.tensors[op.inputs[1]].shape[1:]), 4)
     if _is_depthwise(graph, op) and op.kernel != (3, 3):
         return 2 * prod(op.kernel) * _channels(graph, op.inputs[0])
     return 0
@@ -175,10 +175,6 @@ def runtime(name: str) -> Runtime:
     near = difflib.get_close_matches(name, RUNTIMES, n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known runtimes: {', '.join(RUNTIMES)}"
     raise UserError(f"runtime = {name!r} is not known; {hint}")
-
-
-def _up(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
 
 
 def output_channels(graph: Graph) -> int:
