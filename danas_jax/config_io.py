@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 from pathlib import Path
 
-from danas_jax import disk, views
+from danas_jax import disk, schema, views
 from danas_jax.config import Baseline, Config, Limits
 from danas_jax.errors import UserError
 from danas_jax.space import SearchSpace
@@ -167,7 +167,7 @@ def _describe(hint: object) -> str:
 def _matches(value: object, hint: object) -> bool:
     """Whether the JSON value is of the plain type `hint`; True and False are no numbers."""
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        return schema.is_number(value) and abs(value) <= sys.float_info.max
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(hint, type) and type(value) is hint

@@ -134,8 +134,3 @@ def with_input_channels(layers: tuple[LayerSpec, ...], channels: int) -> tuple[L
 def total_macs(layers: tuple[LayerSpec, ...]) -> int:
     """MACs of one inference."""
     return sum(layer.macs for layer in layers)
-
-
-def total_params(layers: tuple[LayerSpec, ...]) -> int:
-    """Weights and biases of the deployed network."""
-    return sum(layer.params for layer in layers)

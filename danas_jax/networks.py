@@ -99,7 +99,7 @@ def ds_cnn(input_shape: Shape, num_classes: int, width_multiplier: float = 1.0) 
 
 
 def _inverted_residuals(
-    input_shape: Shape, num_classes: int, stem: int, blocks: tuple[Block, ...], head: int = 0
+    input_shape: Shape, num_classes: int, stem: int, blocks: tuple[Block, ...], head: int
 ) -> Layers:
     """A 3x3 stem of stride 2, the blocks, a 1x1 convolution to `head` channels where given, the classifier."""
     net = LayerBuilder(input_shape)

@@ -13,7 +13,7 @@ from typing import Annotated
 from tyro import cli as parse
 from tyro.conf import FlagCreatePairsOff, Suppress, UseAppendAction, arg
 
-from danas_jax import config_io
+from danas_jax import config_io, own_flags
 from danas_jax.config import Baseline, Board, Config, DataSettings, LatencyTable, Limits, native_resolution_px
 from danas_jax.config_checks import validate
 from danas_jax.data import cache
@@ -78,7 +78,7 @@ def config_of(arguments: list[str], command: str) -> Config:
     UserError without a CONFIG, and for what is wrong in it; exits as `parse_flags` does.
     """
     named = bool(arguments) and not arguments[0].startswith("-")
-    if not named and not any(a in ("-h", "--help") for a in arguments):
+    if not named and not own_flags.help_wanted(arguments):
         raise UserError(f"give the CONFIG first: danas {command} CONFIG [flags]")
     config = config_io.load_config(arguments[0]) if named else Config(name="CONFIG")
     if named and os.path.isdir(arguments[0]):
@@ -142,7 +142,7 @@ def _shallow(value: typing.Any) -> dict[str, typing.Any]:
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
 
 
-def budgets(limits: LimitFlags, boards: tuple[str, ...], reserved_sram_bytes: int | None = None) -> tuple[Limits, ...]:
+def budgets(limits: LimitFlags, boards: tuple[str, ...], reserved_sram_bytes: int | None) -> tuple[Limits, ...]:
     """One Limits per value or board, () when none is given; UserError when the counts do not match.
 
     A board gives its SRAM less the reserve, and its flash; a --limits flag given beside it takes the place of that.

@@ -30,6 +30,11 @@ def check(value: object, schema: Any, where: str) -> None:
         raise UserError(f"{where}: {problem}")
 
 
+def is_number(value: object) -> typing.TypeGuard[int | float]:
+    """Whether a value of JSON is a number: True is an int in Python, never a size."""
+    return isinstance(value, NUMBER) and not isinstance(value, bool)
+
+
 def _problem(value: Any, schema: Any, at: str) -> str:
     if isinstance(schema, Either):
         problems = [_problem(value, one, at) for one in schema.schemas]

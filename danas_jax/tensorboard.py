@@ -20,6 +20,7 @@ from typing import Any
 from danas_jax import disk, run
 from danas_jax.console import say
 from danas_jax.records import Owner, owner, position, series
+from danas_jax.schema import is_number
 
 FOLDER = "tensorboard"  # in the run directory
 _PREFIX = "events.out.tfevents."
@@ -125,6 +126,6 @@ def scalars(record: dict) -> dict[str, float]:
     for key, value in record.items():
         many = isinstance(value, list)
         for i, number in enumerate(value if many else [value]):
-            if key not in _NO_SCALARS and isinstance(number, int | float) and not isinstance(number, bool):
+            if key not in _NO_SCALARS and is_number(number):
                 found[f"{key}/{i}" if many else key] = float(number)
     return found

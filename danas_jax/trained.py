@@ -17,7 +17,7 @@ from danas_jax.config import Config, Limits, native_frame
 from danas_jax.config_io import read_config
 from danas_jax.data import recorded
 from danas_jax.data.batches import SEARCH_CALIBRATION, calibration_rows
-from danas_jax.data.dataset import Split, open_data
+from danas_jax.data.dataset import Data, Split, open_data
 from danas_jax.deploy.alone import trained_evaluator
 from danas_jax.deploy.simulate import int8_evaluator
 from danas_jax.errors import UserError
@@ -38,9 +38,9 @@ from danas_jax.teachers.unlabelled import all_taught
 class Trained:
     """The supernet in a run's `folder`, searched inside `bounds`; `latency_tables` time networks for their boards.
 
-    `training` and `slice_` are the run's train and search splits; `progress(done, total)` hears of every evaluation.
-    With `search.accuracy_from` training there is no supernet: every system is trained for itself, which takes minutes.
-    `spread` lets other hosts take part in the evaluations.
+    `training` and `slice_` are the train and search splits of the run's `data`; `progress(done, total)` hears of every
+    evaluation. With `search.accuracy_from` training there is no supernet: every system is trained for itself, which
+    takes minutes. `spread` lets other hosts take part in the evaluations.
     """
 
     def __init__(
@@ -49,14 +49,15 @@ class Trained:
         folder: Path,
         training: Split,
         slice_: Split,
-        num_classes: int,
+        data: Data,
         bounds: Bounds,
         latency_tables: lut.Tables,
         progress: Callable[[int, int], None] = lambda done, total: None,
         spread: Callable[[Evaluate], Evaluate] = lambda evaluate: evaluate,
     ):
-        self.config, self.space, self.bounds, self.num_classes = config, config.space, bounds, num_classes
+        self.config, self.space, self.bounds, self.data = config, config.space, bounds, data
         settings, self.latency_tables = config.search, latency_tables
+        self.num_classes = num_classes = len(data.class_names)
         self.search_images = round(task_of(slice_.labels).equivalent_images(slice_.labels, settings.metric))
         parts = slice_parts(slice_, settings.evaluation_fraction, config.seed)
         self._half, self._params = parts["half"], {}
@@ -148,9 +149,7 @@ def evaluator(
     calibration = training.raw[_calibration(config, training)]
     answers = subnet_answers(space, params, bounds, calibration, parts, num_classes)
     exact = scored(answers, parts, metric, progress)
-    int8 = int8_evaluator(
-        space, params, answers, calibration, slice_, num_classes, metric, config.seed, progress
-    )  # fmt: skip
+    int8 = int8_evaluator(space, params, answers, calibration, slice_, num_classes, metric, config.seed, progress)
     return lambda genes, tier: int8(genes) if tier == "int8" else exact(genes, tier)
 
 
@@ -177,4 +176,4 @@ def open_trained(folder: str | Path) -> Trained:
     with run.lock(folder):
         if config.search.accuracy_from == "training":
             splits = all_taught(data, splits[0], config.retrain, config, "search", folder), splits[1]
-        return Trained(config, folder, *splits, len(data.class_names), (low, high), tables)
+        return Trained(config, folder, *splits, data, (low, high), tables)

@@ -14,7 +14,7 @@ from tflite_files import OP, TYPE, constant, int8, written
 from danas_jax.deploy.tflite_writer import random_model, schema, write_tflite
 from danas_jax.errors import UserError
 from danas_jax.hardware import flash, flatbuffer, graph, tflite_reader, tflm
-from danas_jax.layers import LayerBuilder, total_macs, total_params
+from danas_jax.layers import LayerBuilder, total_macs
 
 BUILTIN = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "add": "ADD", "avg_pool": "AVERAGE_POOL_2D"}
 BUILTIN["dense"] = "FULLY_CONNECTED"
@@ -49,8 +49,9 @@ def test_figures_are_those_of_the_layers(layers):
     net = parse(data)
     assert graph.macs(net) == tuple(layer.macs for layer in layers)
     assert graph.total_macs(net) == total_macs(layers)
-    assert graph.params(net) == total_params(layers)
-    assert graph.weight_bytes(net) == total_params(layers) + 3 * sum(x.out_shape[2] for x in layers if x.weight_shape)
+    params = sum(layer.params for layer in layers)
+    assert graph.params(net) == params
+    assert graph.weight_bytes(net) == params + 3 * sum(x.out_shape[2] for x in layers if x.weight_shape)
     assert net.file_bytes == len(data)
     # names, shapes, bytes, scales, buffers and the order of everything
     assert graph.from_layers(layers) == replace(net, file_bytes=flash.file_bytes(net))

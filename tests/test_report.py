@@ -13,7 +13,8 @@ from rich.console import Console
 from danas_jax import disk, run
 from danas_jax.report import html, paper, svg, table
 from danas_jax.report.blocks import Axis, Chart, Point
-from danas_jax.report.sections import curves
+from danas_jax.report.files import RunFiles
+from danas_jax.report.sections import curves, search
 
 BUDGET = {"sram_bytes": 65536, "flash_bytes": 524288, "macs": None, "latency_ms": None, "board": ""}
 SUMMARY = {
@@ -253,7 +254,7 @@ def test_comparisons_say_what_the_interval_allows(interval, verdict):
 
 
 def test_the_pareto_picture_is_well_formed_and_marks_each_candidate():
-    root = ElementTree.fromstring(html.pareto_plot(PARETO))
+    root = ElementTree.fromstring(svg.svg(search.over_costs(RunFiles("", pareto=PARETO))[0]))
     titles = [e.text for e in root.iter("{http://www.w3.org/2000/svg}title")]
     assert "c1: 48 px rgb, 9.8 kB, 0.550" in titles
     # on the front and as a finalist, with the whole slice's accuracy

@@ -119,7 +119,7 @@ def search_seconds(space: SearchSpace, num_classes: int, seed: int) -> tuple[flo
     return time.perf_counter() - started, evaluated
 
 
-def evolution_seconds(num_classes: int, seed: int, generations: int = OFA_GENERATIONS) -> tuple[float, int]:
+def evolution_seconds(num_classes: int, seed: int) -> tuple[float, int]:
     """(seconds, size of the front) of Once-for-all's search, in mobilenetv2_tiny and for one budget.
 
     Accuracy is a random linear and pairwise function of the genes' values: what a predictor costs, without one. The
@@ -146,7 +146,7 @@ def evolution_seconds(num_classes: int, seed: int, generations: int = OFA_GENERA
         return cost.space_violation(space, genes, num_classes, limits)
 
     problem = Problem(space, space.min_genes, space.max_genes, bound)
-    settings = SearchSettings(population=OFA_POPULATION, generations=generations)
+    settings = SearchSettings(population=OFA_POPULATION, generations=OFA_GENERATIONS)
     started = time.perf_counter()
     genes, _ = evolution.evolve(problem, exact, objectives, settings, seed)
     return time.perf_counter() - started, len(genes)

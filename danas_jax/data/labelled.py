@@ -60,9 +60,7 @@ def numbered(labels: list[str], classes: tuple[str, ...], where: list[str]) -> n
     return np.array([number[label] for label in labels], np.int32)
 
 
-def list_folder(
-    root: Path, split: str, kinds: Reader, classes: tuple[str, ...], fields: tuple[str, ...] = ()
-) -> Labelled:
+def list_folder(root: Path, split: str, kinds: Reader, classes: tuple[str, ...], fields: tuple[str, ...]) -> Labelled:
     """`<class>/*` or `<split>/<class>/*`: a split ("" = validation where there are splits) by class.
 
     () = the folders' names, sorted. A class may be without files, but a folder must be a class. `fields` are columns of
@@ -90,9 +88,7 @@ def list_folder(
     return _files(Labelled(root, chosen, classes, tuple(keys), np.array(labels, np.int32), Files(root, kinds), slices))
 
 
-def list_manifest(
-    path: Path, split: str, kinds: Reader, classes: tuple[str, ...], fields: tuple[str, ...] = ()
-) -> Labelled:
+def list_manifest(path: Path, split: str, kinds: Reader, classes: tuple[str, ...], fields: tuple[str, ...]) -> Labelled:
     """The files of a .csv manifest as `data.source csv` reads it; () = its labels, sorted. UserError on bad input."""
     settings, table, where = DataSettings(), metadata.read_table(path), str(path)
     keys, labels = manifest.file_keys(table, settings, where), manifest.class_labels(table, settings, where)

@@ -97,10 +97,6 @@ def _info_sizes(info: Any) -> tuple[Any, Any]:
     return info.download_size, info.dataset_size
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0]
-
-
 def _existing(path: Path) -> Path:
     """`path`, or the nearest folder above it that is there."""
     return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())

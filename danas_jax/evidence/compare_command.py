@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
-from danas_jax import disk, overrides, run
+from danas_jax import disk, overrides, own_flags, run
 from danas_jax.csv_text import csv_text
 from danas_jax.errors import UserError
 from danas_jax.evidence import JOINT
@@ -20,12 +19,10 @@ ROWS = ("fixed", "random", "time", "no-supernet", "references")
 
 def compare_command(arguments: list[str]) -> dict[str, Any]:
     """Run `danas compare` with these arguments, print the tables and return the result (compare.json)."""
-    parser = argparse.ArgumentParser(
+    parser = own_flags.parser(
         "danas compare CONFIG",
-        description="The joint search beside the same search with its data fixed, beside random search, beside "
-        "search without a supernet, and beside published networks: equal effort, equal limits, int8 test accuracy.",
-        add_help=False,
-        allow_abbrev=False,
+        "The joint search beside the same search with its data fixed, beside random search, beside search without a "
+        "supernet, and beside published networks: equal effort, equal limits, int8 test accuracy.",
     )
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="beside the joint search (all)")
     parser.add_argument(
@@ -39,9 +36,7 @@ def compare_command(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--out", type=Path, help="where rows and results are kept (<run dir>-compare)")
     parser.add_argument("--runs", type=Path, help="where the rows' runs live, which take gigabytes (<out>/runs)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    if any(a in ("-h", "--help") for a in arguments):
-        print(parser.format_help())
-    options, rest = parser.parse_known_args(arguments)
+    options, rest = own_flags.split(parser, arguments)
     if len(set(options.seeds)) < len(options.seeds):
         raise UserError(f"--seeds = {options.seeds}: give different ones")
     if any(not 0 < share < 1 for share in options.shares):

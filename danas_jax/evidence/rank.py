@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from danas_jax import runtime
-from danas_jax.config import Config, RetrainSettings, native_frame
+from danas_jax.config import Config
 from danas_jax.console import Progress, say
-from danas_jax.data.dataset import open_data
 from danas_jax.deploy.alone import Alone, Table
 from danas_jax.deploy.retrain import image_views
 from danas_jax.evidence.agreement import agreement, ceiling_tau, tau_intervals
@@ -43,11 +42,10 @@ FITTED_ON = 64  # systems outside the pool that the predictor learns from
 class RankSettings:
     """What `danas rank` asks beside the run: how many systems, which of them, how often each is trained."""
 
-    count: int = 48
-    pool_seed: int = 0
-    seeds: tuple[int, ...] = (0, 1)
-    table: Path | None = None  # of trained networks; None = in the run's folder
-    recipe: RetrainSettings | None = None  # None = the run's
+    count: int
+    pool_seed: int
+    seeds: tuple[int, ...]
+    table: Path | None  # of trained networks; None = in the run's folder
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
     with Progress("rank: supernet"):
         scores = {SUPERNET: supernet.evaluate(pool.genes, "full"), **_cheap_scores(pool, supernet, settings)}
     scores |= {"macs": costs["macs"].astype(float), "params": costs["params"].astype(float)}
-    data = open_data(config.data, native_frame(config), config.seed)
+    data = supernet.data
     splits = {name: data.load(name, "retrain") for name in ("train", "search", "validation")}
     layers = [space.layers(genes, classes) for genes in pool.genes]
     inputs = [space.input(genes) for genes in pool.genes]
@@ -97,10 +95,9 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
         scores["naswot"] = np.array(
             [naswot(net, source.deployed(seen), settings.pool_seed) for net, source in zip(layers, inputs, strict=True)]
         )
-    recipe = settings.recipe or config.retrain
-    training = all_taught(data, splits["train"], recipe, config, "retrain", folder)
+    training = all_taught(data, splits["train"], config.retrain, config, "retrain", folder)
     alone = Alone(
-        recipe, training, {name: splits[name] for name in JUDGES},
+        config.retrain, training, {name: splits[name] for name in JUDGES},
         config.search.metric, data.fingerprint, Table(settings.table or folder / "rank" / "trained.csv", JUDGES),
         folder / "rank" / "checkpoints",
     )  # fmt: skip
@@ -172,7 +169,7 @@ def _result(config: Config, ranked: Ranked, settings: RankSettings) -> dict[str,
         "name": config.name,
         "pool_seed": settings.pool_seed,
         "training_seeds": list(settings.seeds),
-        "epochs": (settings.recipe or config.retrain).epochs,
+        "epochs": config.retrain.epochs,
         "parts": parts,
         "systems": [
             {

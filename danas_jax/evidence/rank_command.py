@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from danas_jax import config_io, disk, run
+from danas_jax import config_io, disk, own_flags, run
 from danas_jax.config import Config
 from danas_jax.csv_text import csv_of
 from danas_jax.errors import UserError
@@ -19,11 +19,9 @@ FREE = ("retrain.", "budgets", "run_dir", "export.", "search.", "baselines", "bo
 
 def rank_parser() -> argparse.ArgumentParser:
     """Those of its flags that are no field of Config."""
-    parser = argparse.ArgumentParser(
+    parser = own_flags.parser(
         "danas rank CONFIG",
-        description="Train a pool of systems alone and compare how the supernet, and cheaper scores, rank them.",
-        add_help=False,
-        allow_abbrev=False,
+        "Train a pool of systems alone and compare how the supernet, and cheaper scores, rank them.",
     )
     parser.add_argument("--pool", type=int, default=48, help="systems, dealt evenly to the budgets' slices (48)")
     parser.add_argument("--pool-seed", type=int, default=0, help="which systems (0)")
@@ -36,10 +34,7 @@ def rank_parser() -> argparse.ArgumentParser:
 
 def rank_command(arguments: list[str]) -> dict[str, Any]:
     """Run `danas rank` with these arguments, print the table and return the result (what --json prints)."""
-    parser = rank_parser()
-    if any(a in ("-h", "--help") for a in arguments):
-        print(parser.format_help())
-    options, rest = parser.parse_known_args(arguments)
+    options, rest = own_flags.split(rank_parser(), arguments)
     if options.pool < 2:
         raise UserError(f"--pool = {options.pool}: give 2 or more")
     if len(set(options.seeds)) < len(options.seeds):
@@ -47,11 +42,8 @@ def rank_command(arguments: list[str]) -> dict[str, Any]:
     config, folder = _prepared(rest)
     from danas_jax.evidence.rank import RankSettings, rank
 
-    result = rank(
-        config,
-        folder,
-        RankSettings(options.pool, options.pool_seed, tuple(options.seeds), options.trained, config.retrain),
-    )
+    settings = RankSettings(options.pool, options.pool_seed, tuple(options.seeds), options.trained)
+    result = rank(config, folder, settings)
     disk.write_json(folder / RESULT, result)
     if options.export:
         disk.write_text(options.export, as_csv(result))

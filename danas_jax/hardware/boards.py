@@ -16,6 +16,7 @@ from pathlib import Path
 from danas_jax import untrusted
 from danas_jax.config import Board, Limits
 from danas_jax.errors import UserError
+from danas_jax.schema import is_number
 
 _LONG = re.compile(rf"[\d_]{{{untrusted.MAX_DIGITS}}}")
 _LOWEST = {"clock_hz": 1, "sram_bytes": 1, "flash_bytes": 1, "reserved_sram_bytes": 0}
@@ -73,12 +74,11 @@ def check(board: Board, where: str) -> None:
 
 def _field_problem(key: str, value: object) -> str | None:
     """What would be right for a field's value, None when it is."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)  # True is an int in Python, never a size
     if key in _LOWEST:
-        right = number and isinstance(value, int) and value >= _LOWEST[key]
+        right = is_number(value) and isinstance(value, int) and value >= _LOWEST[key]
         return None if right else f"give an integer, {_LOWEST[key]} or more"
     if key == "active_power_mw":
-        right = number and 0 < value < math.inf
+        right = is_number(value) and 0 < value < math.inf
         return None if right else "give a positive number, together with active_power_source"
     if key == "name":
         right = isinstance(value, str) and re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from danas_jax.hardware.memory import aligned
+
 if TYPE_CHECKING:
     from danas_jax.hardware.graph import Graph
 
@@ -29,17 +31,13 @@ METADATA_BYTES = 256  # allowance for the JSON that the exporter stores in the f
 RUNTIME_BYTES = 94_900
 
 
-def _up(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
-
-
 def file_bytes(graph: Graph, metadata_bytes: int = METADATA_BYTES) -> int:
     """Predicted size of the file of a graph made by `graph.from_layers` [B]; its metadata text has `metadata_bytes`."""
     total = FILE_BYTES + metadata_bytes + sum(OPERATOR_BYTES[op.name] for op in graph.operators)
     for tensor in graph.tensors:
-        total += _up(len(tensor.name) + 1, 4)  # zero-terminated
+        total += aligned(len(tensor.name) + 1, 4)  # zero-terminated
         if tensor.constant_bytes:
-            total += _up(tensor.constant_bytes, 16) + (4 + 8) * tensor.scales
+            total += aligned(tensor.constant_bytes, 16) + (4 + 8) * tensor.scales
     return total
 
 

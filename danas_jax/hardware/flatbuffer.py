@@ -58,10 +58,10 @@ class Table:
         offset = self.file.number("H", self.vtable + entry) if entry + 2 <= self.end else 0
         return self.position + offset if offset else None
 
-    def number(self, field: int, code: str, default: int = 0) -> int:
-        """An integer field; `code` as in the struct module."""
+    def number(self, field: int, code: str) -> int:
+        """An integer field, 0 when absent; `code` as in the struct module."""
         place = self.place(field)
-        return default if place is None else self.file.number(code, place)
+        return 0 if place is None else self.file.number(code, place)
 
     def vector(self, field: int, size: int) -> tuple[int, int]:
         """(position of the first element, count) of a vector of `size` bytes an element; (0, 0) when absent."""

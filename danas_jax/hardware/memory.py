@@ -15,6 +15,11 @@ from typing import NamedTuple
 from danas_jax.errors import UserError
 
 
+def aligned(size, alignment: int):
+    """`size` [B], an int or an array, rounded up."""
+    return -(-size // alignment) * alignment
+
+
 class Tensor(NamedTuple):
     """One tensor in RAM: its bytes, and the first and last step during which it lives (inclusive)."""
 

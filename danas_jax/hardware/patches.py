@@ -145,13 +145,13 @@ def patched(graph: Graph, operators: int, patches: int, runtime: Runtime, image_
     return Patched(operators, patches, macs, macs / graphs.total_macs(graph), ram)
 
 
-def best_patching(graph: Graph, runtime: Runtime, image_stays: bool = True) -> Patched | None:
+def best_patching(graph: Graph, runtime: Runtime) -> Patched | None:
     """The patching of least RAM, among equals of fewest MACs; None where none needs less RAM than no patches at all."""
     best, least = None, (runtimes.ram_bytes(graph, runtime), 0)
     for operators in range(1, len(graph.operators)):
         for patches in PATCHES:
             try:
-                now = patched(graph, operators, patches, runtime, image_stays)
+                now = patched(graph, operators, patches, runtime)
             except UserError:
                 continue
             if (now.ram_bytes, now.macs) < least:

@@ -88,7 +88,7 @@ def _cmsis_scratch(graph: Graph, op: Operator) -> int:
     Source: ARM-software/CMSIS-NN, arm_convolve_get_buffer_sizes_s8.c and arm_depthwise_conv_get_buffer_sizes_s8.c.
     """
     if op.name == "CONV_2D" and op.kernel != (1, 1):
-        return 4 * _up(prod(graph.tensors[op.inputs[1]].shape[1:]), 4)
+        return 4 * memory.aligned(prod(graph.tensors[op.inputs[1]].shape[1:]), 4)
     if _is_depthwise(graph, op) and op.kernel != (3, 3):
         return 2 * prod(op.kernel) * _channels(graph, op.inputs[0])
     return 0
@@ -166,7 +166,6 @@ STM32TFLM = replace(
     source="ColabNAS and NanoNAS READMEs: RAM as ST's stm32tflm reports it",
 )
 RUNTIMES = {runtime.name: runtime for runtime in (TFLM, CMSIS_NN, XCUBEAI, TINYENGINE, STM32TFLM)}
-FILE_BYTES_PER_TENSOR = 233  # fitted to mcunet-vww0 and mcunet-vww2
 
 
 def runtime(name: str) -> Runtime:
@@ -176,10 +175,6 @@ def runtime(name: str) -> Runtime:
     near = difflib.get_close_matches(name, RUNTIMES, n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known runtimes: {', '.join(RUNTIMES)}"
     raise UserError(f"runtime = {name!r} is not known; {hint}")
-
-
-def _up(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
 
 
 def output_channels(graph: Graph) -> int:
@@ -236,14 +231,3 @@ def flash(graph: Graph, runtime: Runtime) -> Flash:
     stored = graph.file_bytes if runtime.stores == "file" else weights
     kept = runtime.flash_bytes_per_channel * output_channels(graph)
     return Flash(graph.file_bytes, weights, round(stored + kept) + runtime.flash_fixed_bytes)
-
-
-def converted_file_bytes(graph: Graph) -> int:
-    """Size of the .tflite file that TensorFlow's converter writes for a network [B].
-
-    Weights, a scale (4 B) and a zero point (8 B) per channel of kernel and bias, and FILE_BYTES_PER_TENSOR for names,
-    shapes and operators. Within 2 % of 12 published person detectors (harvard-edge/Wake_Vision, model_zoo). What
-    danas_jax.deploy writes is smaller: flash.py.
-    """
-    per_channel = 2 * (4 + 8) * output_channels(graph)
-    return graphs.weight_bytes(graph) + per_channel + FILE_BYTES_PER_TENSOR * len(graph.tensors)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from danas_jax.hardware.graph import Graph, Operator
-from danas_jax.hardware.memory import Tensor, bytes_per_step
+from danas_jax.hardware.memory import Tensor, aligned, bytes_per_step
 
 ALIGNMENT = 16  # bytes, of planned buffers and of what kernels allocate (MicroArenaBufferAlignment)
 REQUESTS_PER_NODE = 12  # scratch requests that the head has room for while planning (kMaxScratchBuffersPerOp)
@@ -98,8 +98,8 @@ PLAN_ENTRY = 40  # the planner's own working memory per buffer, all int32 [B]
 
 
 def _up(size, alignment: int = ALIGNMENT):
-    """`size` (int or array) rounded up."""
-    return -(-size // alignment) * alignment
+    """`size` (int or array) [B] rounded up."""
+    return aligned(size, alignment)
 
 
 def plan(buffers: Sequence[Tensor]) -> list[int]:

@@ -21,7 +21,7 @@ _PER_BUDGET = ("best_accuracy", "best_interval", "hypervolume")  # of the search
 
 
 def train_phase(state: Run) -> dict:
-    """The supernet, trained once on `train` alone, or another run's; none where the search trains each system."""
+    """The supernet: the run's own, or another run's; none where the search needs none."""
     config = state.config
     if reason := config.search.without_supernet:
         say(f"supernet: none, {reason}")
@@ -29,6 +29,12 @@ def train_phase(state: Run) -> dict:
     if config.supernet_from:
         say(f"supernet: taken from {config.supernet_from}")
         return reuse.adopt(config, state.folder)
+    return _trained(state)
+
+
+def _trained(state: Run) -> dict:
+    """Its own supernet, trained once, on `train` alone."""
+    config = state.config
     listed = {**state.data.items, **({"unlabelled": state.data.unlabelled} if state.data.unlabelled else {})}
     counts = ", ".join(f"{split} {len(items)}" for split, items in listed.items())
     say(f"images: {counts}; classes: {', '.join(state.data.class_names)}")
@@ -55,7 +61,7 @@ def train_phase(state: Run) -> dict:
 
 
 def search_phase(state: Run) -> dict:
-    """NSGA-II over the supernet's subnets on the search slice, for all budgets at once."""
+    """Systems for all budgets at once, by their accuracy on the search slice."""
     config, folder = state.config, state.folder / "search"
     if not config.search.finalists_per_budget:
         say("search: none, no finalists are wanted")
@@ -85,7 +91,7 @@ def search_phase(state: Run) -> dict:
             state.record("search")({**counts, **per_budget})
 
         supernet = Trained(
-            config, state.folder, training, slice_, state.num_classes, state.bounds, state.latency_tables,
+            config, state.folder, training, slice_, state.data, state.bounds, state.latency_tables,
             progress.count, state.hosts.spread,
         )  # fmt: skip
         found = supernet.search(

@@ -72,11 +72,6 @@ def sections(files: RunFiles) -> list[Section]:
     return [section for section in found if section.blocks]
 
 
-def pareto_plot(pareto: dict[str, Any]) -> str:
-    """The Pareto picture of a pareto.json as standalone SVG text, e.g. for docs/pareto.svg."""
-    return svg(search.over_costs(RunFiles("", pareto=pareto))[0])
-
-
 def plotly_script() -> str | None:
     """The text of plotly.js, None where plotly (extra `report`) is not installed."""
     try:

@@ -16,6 +16,7 @@ from danas_jax import config_io, disk, run
 from danas_jax.config import Config
 from danas_jax.errors import UserError
 from danas_jax.records import Owner, position, series
+from danas_jax.schema import is_number
 from danas_jax.search import pareto_json
 
 PHASES = ("train", "search", "retrain", "export")
@@ -157,7 +158,7 @@ def _progress(
         "retrain": ("epoch", sum(n["epoch"] for n in networks), len(networks) * config.retrain.epochs),
         "export": ("network", sum(n["exported"] for n in networks), len(networks)),
     }[phase]
-    shown = {key: last[key] for key in _SHOWN if _is_number(last.get(key))}
+    shown = {key: last[key] for key in _SHOWN if is_number(last.get(key))}
     if phase == "train" and "epoch" in shown:
         shown |= {"epoch": min(shown["epoch"] + 1, config.train.epochs), "epochs": config.train.epochs}  # at work
     if phase == "retrain":
@@ -185,15 +186,11 @@ def _pace(
 
 def _is_shown(value: object) -> bool:
     """Whether it can be an accuracy, or its interval."""
-    return _is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number(value) or (isinstance(value, list) and len(value) == 2 and all(map(is_number, value)))
 
 
 def _time(record: dict[str, Any]) -> float:
-    return float(record["unix_time_s"]) if _is_number(record.get("unix_time_s")) else 0.0
+    return float(record["unix_time_s"]) if is_number(record.get("unix_time_s")) else 0.0
 
 
 def _disk(folder: Path) -> tuple[int, float]:

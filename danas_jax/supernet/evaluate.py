@@ -63,10 +63,10 @@ def batches(images: np.ndarray, labels: np.ndarray, size: int = BATCH) -> tuple[
     return images.reshape(count, size, *images.shape[1:]), labels.reshape(count, size, *labels.shape[1:])
 
 
-def calibration_batches(images: np.ndarray, count: int, size: int = BATCH) -> np.ndarray:
+def calibration_batches(images: np.ndarray, count: int) -> np.ndarray:
     """The first `count` images (whole batches only, at least one) as [K, size, ...]."""
     count = min(count, len(images))
-    size = min(size, count)
+    size = min(BATCH, count)
     return images[: count // size * size].reshape(count // size, size, *images.shape[1:])
 
 

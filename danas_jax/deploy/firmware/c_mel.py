@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
-from danas_jax.deploy.firmware.front_end import FrontEnd, Words
-from danas_jax.deploy.quantise import QuantisedModel
+from danas_jax.deploy.firmware.front_end import Samples, Words
 from danas_jax.views.audio import AudioData, AudioView
-from danas_jax.views.base import NetworkInput
 from danas_jax.views.decimate import low_pass
 from danas_jax.views.fixed_fft import hann, sines
 from danas_jax.views.mel import SPAN
@@ -106,7 +104,7 @@ def _table(name: str, values: np.ndarray) -> str:
 
 
 @dataclass(frozen=True)
-class Microphone(FrontEnd):
+class Microphone(Samples):
     """Sound at the rate of the recordings, transformed while it comes."""
 
     view: AudioView
@@ -117,13 +115,7 @@ class Microphone(FrontEnd):
         *("preprocess_audio.c", "preprocess_audio.h", "mel.c", "mel.h"),
     )
     code_bytes: ClassVar[int] = 3_000
-    dtype: ClassVar[np.dtype] = np.dtype(np.int16)
     noun: ClassVar[str] = "clips"
-
-    @classmethod
-    def of(cls, source: NetworkInput, raw_shape: tuple[int, ...]) -> Self:
-        """The sound that a network hears."""
-        return cls(source.view, source.data)  # ty: ignore[invalid-argument-type]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -158,10 +150,6 @@ class Microphone(FrontEnd):
             "Of sound that goes on the newest clip is there at any time: `danas_preprocess_audio_begin` once, then "
             "`danas_preprocess_audio_samples` and, for each inference, `danas_preprocess_audio_input`.",
         )
-
-    def ram(self, model: QuantisedModel) -> dict[str, int]:
-        """The samples of a portion, and what the view works in."""
-        return {"samples": self.portion_bytes, "front end": self.view.pipeline_bytes(self.data)}
 
     def examples(self, raw: np.ndarray) -> np.ndarray:
         """int16 [N, T] -> the samples that the network hears, [N, samples]."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
-from danas_jax.deploy.firmware.front_end import FrontEnd, Words
-from danas_jax.deploy.quantise import QuantisedModel
-from danas_jax.views.base import NetworkInput
+from danas_jax.deploy.firmware.front_end import Samples, Words
 from danas_jax.views.series import SeriesData, SeriesView, multiplier
 
 TEMPLATE = """\
@@ -59,7 +57,7 @@ def c_series(view: SeriesView, data: SeriesData) -> str:
 
 
 @dataclass(frozen=True)
-class Sensors(FrontEnd):
+class Sensors(Samples):
     """Samples of all sensors at the rate of the recordings, summed up while they come."""
 
     view: SeriesView
@@ -67,13 +65,7 @@ class Sensors(FrontEnd):
 
     sources: ClassVar[tuple[str, ...]] = ("front_end_series.c", "series.c", "series.h")
     code_bytes: ClassVar[int] = 1_000
-    dtype: ClassVar[np.dtype] = np.dtype(np.int16)
     noun: ClassVar[str] = "windows"
-
-    @classmethod
-    def of(cls, source: NetworkInput, raw_shape: tuple[int, ...]) -> Self:
-        """The samples that a network's window is made of."""
-        return cls(source.view, source.data)  # ty: ignore[invalid-argument-type]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,10 +101,6 @@ class Sensors(FrontEnd):
             "Of sensors that go on the newest window is there at any time: `danas_series_begin` once, then "
             "`danas_series_sample` and, for each inference, `danas_series_input`.",
         )
-
-    def ram(self, model: QuantisedModel) -> dict[str, int]:
-        """The samples of a portion, and what the view works in."""
-        return {"samples": self.portion_bytes, "front end": self.view.pipeline_bytes(self.data)}
 
     def examples(self, raw: np.ndarray) -> np.ndarray:
         """int16 [N, T, sensors] -> the newest samples, [N, samples, sensors]."""

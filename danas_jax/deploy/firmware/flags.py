@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 
+from danas_jax import own_flags
 from danas_jax.errors import UserError
 
 KINDS = ("arduino", "zephyr", "bare")
@@ -27,7 +27,7 @@ def split_flags(arguments: list[str]) -> tuple[FirmwareFlags, list[str]]:
 
     Raises UserError for an unknown kind or core.
     """
-    parser = argparse.ArgumentParser("danas export CONFIG", add_help=False, allow_abbrev=False)
+    parser = own_flags.parser("danas export CONFIG")
     parser.add_argument(
         "--firmware", metavar="KIND", action="append", default=[],
         help=f"write export/<id>/firmware/KIND for every finalist: {', '.join(KINDS)}; may be given several times",
@@ -36,9 +36,7 @@ def split_flags(arguments: list[str]) -> tuple[FirmwareFlags, list[str]]:
         "--emulate", metavar="CPU", default="",
         help=f"run every finalist on an emulated core, against TFLM on validation: {', '.join(CPUS)}",
     )  # fmt: skip
-    if any(a in ("-h", "--help") for a in arguments):
-        print(parser.format_help())
-    options, rest = parser.parse_known_args(arguments)
+    options, rest = own_flags.split(parser, arguments)
     for flag, values, known in (("--firmware", options.firmware, KINDS), ("--emulate", [options.emulate], ("", *CPUS))):
         for value in values:
             if value not in known:

@@ -7,12 +7,14 @@ sources/front_end.h.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from danas_jax.deploy.quantise import QuantisedModel
+from danas_jax.views.base import DataConfig, NetworkInput, View
 
 TEMPLATE = """\
 /* what the board reads: an example, {portions} */
@@ -90,3 +92,22 @@ class FrontEnd(ABC):
 
     def check(self, model: QuantisedModel, where: str) -> None:  # noqa: B027
         """UserError naming `where` when the network cannot be fed with such examples."""
+
+
+@dataclass(frozen=True)
+class Samples(FrontEnd):
+    """Of int16 samples at the rate of the recordings, which the view works on while they come."""
+
+    view: View
+    data: DataConfig
+
+    dtype: ClassVar[np.dtype] = np.dtype(np.int16)
+
+    @classmethod
+    def of(cls, source: NetworkInput, raw_shape: tuple[int, ...]) -> Self:
+        """What `source` is made of."""
+        return cls(source.view, source.data)
+
+    def ram(self, model: QuantisedModel) -> dict[str, int]:
+        """The samples of a portion, and what the view works in."""
+        return {"samples": self.portion_bytes, "front end": self.view.pipeline_bytes(self.data)}

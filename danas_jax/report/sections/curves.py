@@ -9,6 +9,7 @@ from danas_jax import records
 from danas_jax.report.blocks import Axis, Chart, Point, Section, Series
 from danas_jax.report.files import RunFiles
 from danas_jax.report.table import budget_text
+from danas_jax.schema import is_number
 
 MOST_POINTS = 600  # of a curve: every second, third, ... of more, never a mean, so that each is a number of the run
 LOGGED = ("loss", "accuracy", "validation_accuracy")
@@ -51,8 +52,3 @@ def curve(name: str, points: Sequence[Point], style: int = 0) -> Series:
     step = max(1, math.ceil(len(points) / MOST_POINTS))
     kept = [*points[-1::-step]][::-1]
     return Series(name, kept, style=style, line=True, radius=0.0 if len(kept) > 30 else 2.5)
-
-
-def is_number(value: object) -> bool:
-    """Whether a value of a JSON file is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)

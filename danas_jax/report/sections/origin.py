@@ -8,7 +8,7 @@ from typing import Any
 
 from danas_jax.report.blocks import Code, Fold, Section, TextTable
 from danas_jax.report.files import RunFiles
-from danas_jax.report.sections.curves import is_number
+from danas_jax.schema import is_number
 
 
 def cost_section(files: RunFiles) -> Section:
