@@ -21,6 +21,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,8 @@ def interrupted(folder: Path, random: Random, of: Undisturbed, number: signal.Si
         time.sleep(0.01)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(random.uniform(0, of.phases_s[target] + (of.startup_s if target == first else 0)))
+    while number == signal.SIGTERM and process.poll() is None and not listens(process):
+        time.sleep(0.005)  # Python itself is starting: nobody can answer yet
     if process.poll() is not None:
         return None
     where = phase_of(folder)
@@ -152,6 +155,14 @@ def interrupted(folder: Path, random: Random, of: Undisturbed, number: signal.Si
     if code not in right:  # 0: it had just finished
         raise Wrong(f"exit code {code} after {number.name} in {where}")
     return where if code else None
+
+
+def listens(process: subprocess.Popen) -> bool:
+    """Whether the process handles SIGTERM (Linux)."""
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return bool(int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16) >> (signal.SIGTERM - 1) & 1)
+    return False
 
 
 class Wrong(Exception):
