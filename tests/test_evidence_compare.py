@@ -223,6 +223,10 @@ def test_danas_compare_goes_on_where_it_was_stopped_and_keeps_what_is_done(tmp_p
     printed = capsys.readouterr().err
     assert "data_aware_1_seed_0.json: made with other settings:\n  retrain.epochs: was 2, is 5" in printed
     assert "another --out, or remove the file" in printed
+    kept.write_text(json.dumps({**saved, "networks": []}))
+    assert cli.main(arguments) == 2
+    assert "data_aware_1_seed_0.json is damaged" in (printed := capsys.readouterr().err)
+    assert "none is a candidate, of a row that searches for 2 budgets" in printed
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,9 @@ def kept(saved: Path, row: Row) -> dict[str, Any]:
                 raise UserError(f"{where}: networks[{i}].{on}right: {error}") from error
             if not right.size:
                 raise UserError(f"{where}: networks[{i}].{on}images: 1 or more is right")
+    searched = row.config.budgets and row.config.search.finalists_per_budget
+    if searched and not any(network["kind"] == "candidate" for network in result["networks"]):
+        raise UserError(f"{where}: networks: none is a candidate, of a row that searches for {len(budgets)} budgets")
     if result["networks"]:
         schema.check(result["times_s"], dict.fromkeys(("train", "search", "retrain"), NUMBER), f"{where}: times_s")
     return result
