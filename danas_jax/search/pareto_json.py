@@ -14,6 +14,7 @@ from danas_jax.classification import METRIC_NAMES
 from danas_jax.config import Limits
 from danas_jax.config_io import load_limits
 from danas_jax.errors import UserError
+from danas_jax.schema import is_number
 from danas_jax.search.archive import Archive, BudgetResult, Candidate, space_header
 from danas_jax.search.tiers import TIERS
 from danas_jax.space import SearchSpace
@@ -77,7 +78,7 @@ def from_json(data: dict, space: SearchSpace | None = None, name: str = "pareto.
         figures = data["tiers"][tier]
         if figures is not None:
             _keys(figures, keys, f"{name}: tiers.{tier}")
-            ok = all(v is None or _is_number(v) for v in figures.values())
+            ok = all(v is None or is_number(v) for v in figures.values())
             _need(ok, f"{name}: tiers.{tier}", "an object of numbers")
     _keys(data["space"], ("name", "version", "fingerprint"), f"{name}: space")
     if space is not None and data["space"] != space_header(space):
@@ -103,10 +104,6 @@ def _is_id(value) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", value) is not None
 
 
-def _is_number(value, kinds: type | tuple = (int, float)) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
-
-
 def _budget(data: dict, space: SearchSpace | None, place: str) -> BudgetResult:
     _keys(data, ("budget", "front", "reranked", "finalists", "hypervolume"), place)
     _keys(data["budget"], tuple(f.name for f in fields(Limits)), f"{place}.budget")
@@ -122,7 +119,7 @@ def _budget(data: dict, space: SearchSpace | None, place: str) -> BudgetResult:
         f"{place}.finalists",
         "ids that are in reranked",
     )
-    _need(all(_is_number(h) for h in data["hypervolume"]), f"{place}.hypervolume", "numbers")
+    _need(all(is_number(h) for h in data["hypervolume"]), f"{place}.hypervolume", "numbers")
     limits = load_limits(data["budget"], f"{place}.budget")
     return BudgetResult(limits, **lists, finalists=tuple(data["finalists"]), hypervolume=tuple(data["hypervolume"]))
 
@@ -131,19 +128,19 @@ def _candidate(data: dict, space: SearchSpace | None, place: str) -> Candidate:
     _keys(data, ("id", "genes", "data", "arch", "accuracy", "costs"), place, optional=("intervals",))  # of older files
     _need(_is_id(data["id"]), f"{place}.id = {data['id']!r}", "letters, digits, - and _")
     genes = data["genes"]
-    ok = isinstance(genes, list) and all(_is_number(g, int) and 0 <= g < 2**31 for g in genes)
+    ok = isinstance(genes, list) and all(isinstance(g, int) and is_number(g) and 0 <= g < 2**31 for g in genes)
     _need(ok, f"{place}.genes", "integers from 0 up")
     _keys(data["accuracy"], ("half", "full", "int8"), f"{place}.accuracy")
     for tier, value in data["accuracy"].items():
-        ok = value is None or (_is_number(value) and 0 <= value <= 1)
+        ok = value is None or (is_number(value) and 0 <= value <= 1)
         _need(ok, f"{place}.accuracy.{tier} = {value!r}", "from 0 to 1, or null")
     intervals = data.get("intervals", {})
     _need(isinstance(intervals, dict), f"{place}.intervals", "an object")
     for tier, found in intervals.items():
-        ok = isinstance(found, list) and len(found) == 2 and all(_is_number(v) and 0 <= v <= 1 for v in found)
+        ok = isinstance(found, list) and len(found) == 2 and all(is_number(v) and 0 <= v <= 1 for v in found)
         ok = ok and data["accuracy"].get(tier) is not None
         _need(ok, f"{place}.intervals.{tier}", "two numbers from 0 to 1, of an accuracy that is there")
-    ok = isinstance(data["costs"], dict) and all(v is None or _is_number(v) for v in data["costs"].values())
+    ok = isinstance(data["costs"], dict) and all(v is None or is_number(v) for v in data["costs"].values())
     _need(ok, f"{place}.costs", "an object of numbers")
     plain = isinstance(data["data"], dict) and all(
         isinstance(value, int | float | str) for value in data["data"].values()
