@@ -1,7 +1,9 @@
 """Folders as people have them: every bad input named, nothing silently wrong."""
 
 import csv
+import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from danas_jax.config import DataSettings
-from danas_jax.data.dataset import open_data
+from danas_jax.data.dataset import Split, open_data
 from danas_jax.data.decode import read_image
 from danas_jax.errors import UserError
 
@@ -248,6 +250,29 @@ def test_fingerprint_follows_the_files(flat):
     assert opened(flat).fingerprint == before
     picture(flat / "cat/new.png")
     assert opened(flat).fingerprint != before
+
+
+def test_content_is_that_of_a_copy_elsewhere_and_not_of_another_picture(split, tmp_path_factory):
+    def content(root):
+        return opened(root).load("validation", "retrain").content
+
+    copy = tmp_path_factory.mktemp("elsewhere") / "photographs"
+    shutil.copytree(split, copy, copy_function=shutil.copyfile)  # with times of its own
+    assert opened(copy).fingerprint != opened(split).fingerprint
+    assert content(copy) == content(split)
+    picture(copy / "val/cat/000.jpg", seed=99)
+    assert content(copy) != content(split)
+    relabelled = tmp_path_factory.mktemp("another") / "photographs"
+    shutil.copytree(split, relabelled)
+    (relabelled / "val/cat/000.jpg").rename(relabelled / "val/dog/x.jpg")
+    assert content(relabelled) != content(split)
+
+
+def test_content_follows_the_labels_alone():
+    raw = np.zeros((3, 2, 2, 3), np.uint8)
+    one, other = (Split(raw, np.array(labels, np.int32), ("a", "b", "c")) for labels in ([0, 1, 0], [0, 1, 1]))
+    assert one.content != other.content
+    assert one.content == dataclasses.replace(one, warnings=("said",)).content
 
 
 def test_a_picture_of_the_native_size_is_untouched(tmp_path):

@@ -203,7 +203,7 @@ def test_results_kept_are_told_apart_by_answers_not_by_paths(tmp_path):
     def key(split, **values):
         recipe = RetrainSettings(**values)
         table = alone.Table(tmp_path / "trained.csv", ("validation",))
-        trained = alone.Alone(recipe, split, {"validation": TRAINING}, "accuracy", "data", table, tmp_path)
+        trained = alone.Alone(recipe, split, {"validation": TRAINING}, "accuracy", table, tmp_path)
         return trained.key(layers, source, 0)
 
     assert key(TRAINING) == key(TRAINING, teacher_weight=0.7)  # no teacher

@@ -5,8 +5,10 @@ PROTOCOL is the only place that says who may read what; nothing else in the proj
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +33,7 @@ PROTOCOL: dict[str, tuple[str, ...]] = {  # phase -> splits it may read
     "copies": ("search", "validation", "test"),  # compared with unlabelled pictures by hash, for copies to be left out
 }
 SPLITS = ("train", "search", "validation", "test")
+_HASHED = 1024  # examples at a time
 
 
 class ProtocolError(RuntimeError):
@@ -63,6 +66,15 @@ class Split:
     def epoch_images(self) -> int:
         """Examples that an epoch shows."""
         return self.pool.epoch_images(len(self)) if self.pool else len(self)
+
+    @cached_property
+    def content(self) -> str:
+        """16 hexadecimal digits that follow from what a training or a judge sees of it, wherever the data lie."""
+        digest = hashlib.sha256(repr((self.raw.shape, str(self.raw.dtype), self.scale, self.names)).encode())
+        for start in range(0, len(self), _HASHED):
+            digest.update(np.ascontiguousarray(self.raw[start : start + _HASHED]))
+        digest.update(np.ascontiguousarray(self.labels))
+        return digest.hexdigest()[:16]
 
 
 _Reader = Callable[[str, Items, Progress | None], Split]

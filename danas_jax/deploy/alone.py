@@ -82,7 +82,6 @@ class Alone:
     training: Split
     judges: Mapping[str, Split]
     metric: Metric
-    data_fingerprint: str
     table: Table
     checkpoints: Path
 
@@ -92,8 +91,8 @@ class Alone:
         return dataclasses.replace(settings, validate_every_epochs=settings.epochs)
 
     def key(self, layers: tuple[LayerSpec, ...], source: NetworkInput, seed: int) -> str:
-        """Everything that a result depends on, as 16 hexadecimal digits."""
-        names = (self.training.names, *(judge.names for judge in self.judges.values()))
+        """Everything that a result depends on, as 16 hexadecimal digits: the examples, not where they lie."""
+        examples = [split.content for split in (self.training, *self.judges.values())]
         recipe, soft = dataclasses.asdict(self._recipe), self.training.soft_labels
         taught = {name: recipe.pop(name) for name in list(recipe) if name.startswith("teacher")}
         for field in dataclasses.fields(InitSettings):  # here everything begins with fresh weights
@@ -102,8 +101,8 @@ class Alone:
             recipe |= {"soft_labels": soft.fingerprint} | {
                 name: taught[name] for name in ("teacher_weight", "teacher_temperature")
             }
-        parts = (layers, source.values, recipe, self.metric, seed, self.data_fingerprint)
-        return hashlib.sha256(repr((parts, names)).encode()).hexdigest()[:16]
+        parts = (layers, source.values, recipe, self.metric, seed, examples)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def accuracies(
         self, name: str, layers: tuple[LayerSpec, ...], source: NetworkInput, seed: int, log: Callable[[dict], None]
@@ -141,10 +140,9 @@ def trained_evaluator(
     `search.training_epochs` by the retraining's recipe; the results are kept in the run's `folder`.
     """
     space, recipe = config.space, dataclasses.replace(config.retrain, epochs=config.search.training_epochs)
-    fingerprint = repr((dataclasses.asdict(config.data), config.seed))
     table = Table(folder / "search" / "trained.csv", tuple(parts))
     checkpoints = folder / "search" / "checkpoints"
-    alone = Alone(recipe, training, parts, config.search.metric, fingerprint, table, checkpoints)
+    alone = Alone(recipe, training, parts, config.search.metric, table, checkpoints)
 
     def one(genes: np.ndarray) -> tuple[float, ...]:
         name, layers = space.candidate_id(genes), space.layers(genes, num_classes)

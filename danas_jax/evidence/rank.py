@@ -98,7 +98,7 @@ def _ranked(config: Config, folder: Path, supernet: Trained, settings: RankSetti
     training = all_taught(data, splits["train"], config.retrain, config, "retrain", folder)
     alone = Alone(
         config.retrain, training, {name: splits[name] for name in JUDGES},
-        config.search.metric, data.fingerprint, Table(settings.table or folder / "rank" / "trained.csv", JUDGES),
+        config.search.metric, Table(settings.table or folder / "rank" / "trained.csv", JUDGES),
         folder / "rank" / "checkpoints",
     )  # fmt: skip
     ids = tuple(space.candidate_id(genes) for genes in pool.genes)
