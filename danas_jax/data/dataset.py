@@ -72,8 +72,8 @@ class Split:
         """16 hexadecimal digits that follow from what a training or a judge sees of it, wherever the data lie."""
         digest = hashlib.sha256(repr((self.raw.shape, str(self.raw.dtype), self.scale, self.names)).encode())
         for start in range(0, len(self), _HASHED):
-            digest.update(np.ascontiguousarray(self.raw[start : start + _HASHED]))
-        digest.update(np.ascontiguousarray(self.labels))
+            digest.update(np.asarray(self.raw[start : start + _HASHED]).tobytes())
+        digest.update(self.labels.tobytes())
         return digest.hexdigest()[:16]
 
 
