@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from danas_jax.config import DataSettings
+from danas_jax.data.balance import Pool
 from danas_jax.data.dataset import Split, open_data
 from danas_jax.data.decode import read_image
 from danas_jax.errors import UserError
@@ -273,6 +274,14 @@ def test_content_follows_the_labels_alone():
     one, other = (Split(raw, np.array(labels, np.int32), ("a", "b", "c")) for labels in ([0, 1, 0], [0, 1, 1]))
     assert one.content != other.content
     assert one.content == dataclasses.replace(one, warnings=("said",)).content
+
+
+def test_content_follows_what_an_epoch_shows_of_those_without_a_label():
+    split = Split(np.zeros((3, 2, 2, 3), np.uint8), np.array([-1, -1, 0], np.int32), ("a", "b", "c"))
+    pools = [Pool(2, np.arange(2), 2), Pool(2, np.arange(2), 1), Pool(2, np.arange(1, 2), 1)]
+    found = {dataclasses.replace(split, pool=pool).content for pool in (None, *pools)}
+    assert len(found) == 4
+    assert dataclasses.replace(split, pool=Pool(2, np.arange(2), 2)).content in found
 
 
 def test_a_picture_of_the_native_size_is_untouched(tmp_path):

@@ -74,6 +74,8 @@ class Split:
         for start in range(0, len(self), _HASHED):
             digest.update(np.asarray(self.raw[start : start + _HASHED]).tobytes())
         digest.update(self.labels.tobytes())
+        for value in vars(self.pool).values() if self.pool else ():
+            digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
         return digest.hexdigest()[:16]
 
 
