@@ -50,10 +50,12 @@ def pictures(folder, labels=("dark", "light"), splits=(("train", 24), ("validati
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with the README's config file, pictures, and the run that `make run` makes."""
+    """A folder with the documents' config files, pictures, and the run that `make run` makes."""
     folder = tmp_path_factory.mktemp("readme")
-    for text, name in re.findall(r"```(?:python|toml)\n(# (\S+\.(?:py|toml))\n.*?)```", README, flags=re.S):
-        (folder / name).write_text(text)
+    for text in TEXTS.values():
+        for file, name in re.findall(r"```(?:python|toml)\n(# (\S+\.(?:py|toml))\n.*?)```", text, flags=re.S):
+            assert not (folder / name).exists(), f"{name}: two documents show a file of this name"
+            (folder / name).write_text(file)
     pictures(folder / "pictures")
     pictures(folder / "photos", ("absent", "present"), (("", 4),))
     danas(folder, "danas run quickstart")
