@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
+from typing import Literal
 
 import numpy as np
 
@@ -24,9 +25,11 @@ Bounds = tuple[np.ndarray, np.ndarray]  # lower and upper genes [G], inclusive, 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of inverted residual blocks; the first block has the stride and never a residual.
+    """One stage of blocks; the first block has the stride and never a residual.
 
-    `expansions == (1,)` means blocks without the expanding 1x1 convolution (1 mixes with no other value).
+    `block` "inverted_residual": 1x1 expansion, depthwise, 1x1 projection; `expansions == (1,)` means blocks without the
+    expanding 1x1 convolution (1 mixes with no other value). "conv": one dense convolution, which expands nothing: more
+    weights and MACs for a map, but no wider one in memory.
     """
 
     widths: tuple[int, ...]
@@ -34,11 +37,24 @@ class Stage:
     stride: int = 1
     expansions: tuple[int, ...] = (1,)
     kernels: tuple[int, ...] = (3,)
+    block: Literal["inverted_residual", "conv"] = "inverted_residual"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of a block's convolutions in order, of which the last is as wide as the stage."""
+        if self.block == "conv":
+            return ("conv",)
+        return ("depthwise", "project") if self.expansions == (1,) else ("expand", "depthwise", "project")
+
+    @property
+    def windowed(self) -> str:
+        """Which of `layers` has the block's kernel and stride."""
+        return "conv" if self.block == "conv" else "depthwise"
 
 
 @dataclass(frozen=True)
 class Block:
-    """One active inverted residual block."""
+    """One active block."""
 
     expansion: int
     kernel: int
@@ -80,8 +96,17 @@ class SearchSpace:
             check_ascending(f"stages[{i}].stride", (stage.stride,), 1, 2)
             if any(k % 2 == 0 for k in stage.kernels):
                 raise UserError(f"space.stages[{i}].kernels = {stage.kernels}: kernels are odd")
+            if stage.stride > 1 and 1 in stage.kernels and stage.kernels != (1,):
+                raise UserError(
+                    f"space.stages[{i}].kernels = {stage.kernels}: with a stride 1 mixes with no other value, as SAME "
+                    "padding moves the centre"
+                )
             if 1 in stage.expansions and stage.expansions != (1,):
                 raise UserError(f"space.stages[{i}].expansions = {stage.expansions}: 1 mixes with no other value")
+            if stage.block == "conv" and stage.expansions != (1,):
+                raise UserError(
+                    f"space.stages[{i}].expansions = {stage.expansions}: conv blocks expand nothing, so (1,)"
+                )
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -247,10 +272,16 @@ class SearchSpace:
     def add_block(self, net: LayerBuilder, s: int, b: int, width: int, block: Block) -> None:
         """Block `b` of stage `s` after what `net` has; of its genes it depends on `width` and `block` alone."""
         stage, entry, name = self.stages[s], net.last, f"s{s}.b{b}"
-        if stage.expansions != (1,):
-            net.conv(f"{name}.expand", block.expansion * net.shape[2])
-        net.depthwise(f"{name}.depthwise", block.kernel, stage.stride if b == 0 else 1)
-        net.conv(f"{name}.project", width, activate=False)
+        stride = stage.stride if b == 0 else 1
+        for layer in stage.layers:
+            if layer == "conv":
+                net.conv(f"{name}.conv", width, block.kernel, stride)
+            elif layer == "expand":
+                net.conv(f"{name}.expand", block.expansion * net.shape[2])
+            elif layer == "depthwise":
+                net.depthwise(f"{name}.depthwise", block.kernel, stride)
+            else:
+                net.conv(f"{name}.project", width, activate=False)
         if b > 0:
             net.add(f"{name}.add", entry)
 
@@ -265,6 +296,9 @@ class SearchSpace:
         """Hash of everything that gives genes their meaning."""
         meaning = asdict(self)
         meaning.pop("view")
+        for stage in meaning["stages"]:
+            if stage["block"] == Stage.block:
+                del stage["block"]  # as before there were others: ids stay
         meaning |= self.view.meaning
         text = json.dumps(meaning, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -282,7 +316,8 @@ class SearchSpace:
             "arch": {
                 "stem_width": arch.stem_width,
                 "stages": [
-                    {"width": width, "blocks": [asdict(block) for block in blocks]} for width, blocks in arch.stages
+                    {"width": width, "block": stage.block, "blocks": [asdict(block) for block in blocks]}
+                    for stage, (width, blocks) in zip(self.stages, arch.stages, strict=True)
                 ],
                 "head_width": arch.head_width,
             },

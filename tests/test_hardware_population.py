@@ -117,7 +117,7 @@ def test_tables_are_made_once():
 
 def test_bad_genes_are_named():
     genes = np.tile(ODD.min_genes, (population.CHUNK + 5, 1))
-    with pytest.raises(UserError, match=r"genes of shape \(3,\): give \[N, 22\] for the space odd"):
+    with pytest.raises(UserError, match=r"genes of shape \(3,\): give \[N, 30\] for the space odd"):
         population.costs(ODD, np.zeros(3, int), 2)
     genes[-1, 0] = 3
     with pytest.raises(UserError, match="resolution_px = 3, allowed 0 to 2"):

@@ -64,11 +64,12 @@ def _figures(layers: tuple[LayerSpec, ...], later: int) -> Figures:
 def _later(space: SearchSpace, stage: Stage) -> int:
     """What a block of `stage` after the first adds to LATER, so that LATER tells how many there are of each kind.
 
-    Of one kind are blocks of the same operators: those with an expanding convolution, and those without.
+    Of one kind are blocks of the same operators. LATER is their numbers as digits, each of a base of its own.
     """
-    if stage.expansions != (1,):
-        return 1
-    return 1 + sum(other.depths[-1] - 1 for other in space.stages if other.expansions != (1,))
+    kinds, value = list(dict.fromkeys(other.layers for other in space.stages)), 1
+    for kind in kinds[: kinds.index(stage.layers)]:
+        value *= 1 + sum(other.depths[-1] - 1 for other in space.stages if other.layers == kind)
+    return value
 
 
 def _part(space: SearchSpace, names: list[str], figures: Callable[..., Figures]) -> Part:
@@ -160,7 +161,7 @@ def _parts(space: SearchSpace, num_classes: int, measure: Measure) -> tuple[Part
     for s, stage in enumerate(space.stages):
         for b in range(stage.depths[-1]):
             parts.append(_block(space, measure, s, b, entry, size))
-            entry, size = f"s{s}.width", maps(f"s{s}.b0.project")
+            entry, size = f"s{s}.width", maps(f"s{s}.b0.{stage.layers[-1]}")
     return (*parts, _top(space, measure, num_classes, entry, size))
 
 

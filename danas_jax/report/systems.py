@@ -135,7 +135,8 @@ def arch_lines(arch: Mapping[str, Any] | None) -> list[str]:
     lines = [f"{name.replace('_', ' ')} {value}" for name, value in arch.items() if not isinstance(value, list)]
     for stage in arch.get("stages", ()):
         blocks = ", ".join(f"k{block['kernel']} e{block['expansion']}" for block in stage["blocks"])
-        lines.append(f"stage of {stage['width']}: {blocks}")
+        kind = " (conv)" if stage.get("block") == "conv" else ""
+        lines.append(f"stage of {stage['width']}{kind}: {blocks}")
     return lines
 
 

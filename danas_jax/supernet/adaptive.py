@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from danas_jax.layers import DEPTHWISE, LayerSpec, total_macs
+from danas_jax.layers import LayerSpec, total_macs
 from danas_jax.space import SearchSpace
 from danas_jax.supernet import elastic
 from danas_jax.supernet.network import run_layers, weighted
@@ -72,7 +72,7 @@ class _Subnet:
         return run_layers(layers, x, apply), found
 
     def block(self, name: str, layers: Sequence[LayerSpec], x: jax.Array) -> _Found:
-        """An inverted residual block; one that the depth may leave out passes its input on."""
+        """A block; one that the depth may leave out passes its input on."""
         stage, number = name.split(".b")
         axes = self.space.index
         depths, expansions, kernels = (
@@ -93,16 +93,14 @@ class _Subnet:
         return branches[0](x) if len(branches) == 1 else lax.switch(chosen, branches, x)
 
     def _sized(self, layers: Sequence[LayerSpec], expansion: int, kernel: int, x: jax.Array) -> _Found:
-        entry = layers[0].in_shape[2]
-        hidden = expansion * entry
+        first, last = layers[0], [layer for layer in layers if layer.weight_shape][-1]
+        hidden = expansion * first.in_shape[2]
 
         def cut(layer: LayerSpec) -> LayerSpec:
-            if layer.op == DEPTHWISE:
-                height, width = (min(kernel, size) for size in layer.kernel)
-                return replace(_with_channels(layer, hidden, hidden), kernel=(height, width))
-            if layer is layers[0]:
-                return _with_channels(layer, entry, hidden)
-            return _with_channels(layer, hidden, layer.out_shape[2])
+            inputs = layer.in_shape[2] if layer is first else hidden
+            outputs = layer.out_shape[2] if layer is last else hidden
+            height, width = (min(kernel, size) for size in layer.kernel)
+            return replace(_with_channels(layer, inputs, outputs), kernel=(height, width))
 
         return self.run(layers, x, cut)
 

@@ -28,7 +28,7 @@ def envelope_layers(space: SearchSpace, envelope: Envelope, num_classes: int) ->
 def masks(space: SearchSpace, genes: jax.Array, layers: tuple[LayerSpec, ...]) -> Masks:
     """Channel and kernel masks of traced `genes` [G] for the envelope's `layers`.
 
-    A block beyond the depth has its projection masked to zero: the residual sum then passes its input unchanged.
+    A block beyond the depth has its last convolution masked to zero: the residual sum then passes its input unchanged.
     """
 
     def value(name: str) -> jax.Array:
@@ -45,15 +45,15 @@ def masks(space: SearchSpace, genes: jax.Array, layers: tuple[LayerSpec, ...]) -
         width, depth = value(f"s{s}.width"), value(f"s{s}.depth")
         for b in range(stage.depths[-1]):
             name = f"s{s}.b{b}"
-            if f"{name}.depthwise" not in by_name:
+            if f"{name}.{stage.windowed}" not in by_name:
                 continue  # deeper than the envelope
-            hidden = entry * value(f"{name}.expansion")
-            layer = by_name[f"{name}.depthwise"]
+            *inner, last = (by_name[f"{name}.{layer}"] for layer in stage.layers)
+            for layer in inner:
+                result[layer.name] = first(entry * value(f"{name}.expansion"), layer)
+            result[last.name] = first(jnp.where(b < depth, width, 0), last)
+            layer = by_name[f"{name}.{stage.windowed}"]
             taps = (jnp.array(rings(layer.kernel)) <= value(f"{name}.kernel") // 2).astype(jnp.float32)
-            result[f"{name}.depthwise"] = first(hidden, layer) | {"taps": taps[:, :, None]}
-            if f"{name}.expand" in by_name:
-                result[f"{name}.expand"] = first(hidden, by_name[f"{name}.expand"])
-            result[f"{name}.project"] = first(jnp.where(b < depth, width, 0), by_name[f"{name}.project"])
+            result[layer.name]["taps"] = taps.reshape(taps_shape(layer))
             entry = width
     result["head"] = first(value("head.width"), by_name["head"])
     return result
@@ -65,6 +65,11 @@ def seen(space: SearchSpace, codes: jax.Array, genes: jax.Array) -> jax.Array:
         axis.name: jax.nn.one_hot(genes[space.index[axis.name]], len(axis.values)) for axis in space.view.traced_axes
     }
     return space.view.blended(codes.astype(jnp.float32), shares)
+
+
+def taps_shape(layer: LayerSpec) -> tuple[int, ...]:
+    """Of a mask of a layer's taps: [k_h, k_w, 1 ...], one for all channels of its kernel."""
+    return (*layer.kernel, *(1 for _ in layer.weight_shape[2:]))
 
 
 def rings(kernel: tuple[int, int]) -> np.ndarray:

@@ -46,20 +46,20 @@ def mixed_masks(space: SearchSpace, shares: jax.Array, layers: tuple[LayerSpec, 
         width, depth = axis(f"s{s}.width"), axis(f"s{s}.depth")
         for b in range(stage.depths[-1]):
             name = f"s{s}.b{b}"
-            if f"{name}.depthwise" not in by_name:
+            if f"{name}.{stage.windowed}" not in by_name:
                 continue  # deeper than the envelope
+            *inner, last = (by_name[f"{name}.{layer}"] for layer in stage.layers)
             expansion, kernel = axis(f"{name}.expansion"), axis(f"{name}.kernel")
             hidden = (
                 (entry[0][:, None] * expansion[0]).reshape(-1),
                 (entry[1][:, None] * expansion[1]).reshape(-1),
             )
-            layer = by_name[f"{name}.depthwise"]
-            taps = at_least(kernel[0], kernel[1] // 2 + 1, elastic.rings(layer.kernel)).reshape(*layer.kernel, 1)
-            result[f"{name}.depthwise"] = first(*hidden, layer) | {"taps": taps}
-            if f"{name}.expand" in by_name:
-                result[f"{name}.expand"] = first(*hidden, by_name[f"{name}.expand"])
-            project = first(*width, by_name[f"{name}.project"])["channels"]
-            result[f"{name}.project"] = {"channels": project * at_least(*depth, np.array(b))[0]}
+            for layer in inner:
+                result[layer.name] = first(*hidden, layer)
+            result[last.name] = {"channels": first(*width, last)["channels"] * at_least(*depth, np.array(b))[0]}
+            layer = by_name[f"{name}.{stage.windowed}"]
+            taps = at_least(kernel[0], kernel[1] // 2 + 1, elastic.rings(layer.kernel))
+            result[layer.name]["taps"] = taps.reshape(elastic.taps_shape(layer))
             entry = width
     result["head"] = first(*axis("head.width"), by_name["head"])
     return result

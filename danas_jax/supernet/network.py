@@ -13,7 +13,7 @@ from flax import linen as nn
 from danas_jax.layers import ADD, AVG_POOL, CONV, DENSE, DEPTHWISE, MAX_POOL, LayerSpec
 from danas_jax.supernet import ops
 
-Masks = Mapping[str, Mapping[str, jax.Array]]  # layer -> {"channels": [C], "taps": [k_h, k_w, 1]} of zeros and ones
+Masks = Mapping[str, Mapping[str, jax.Array]]  # layer -> {"channels": [C], "taps": [k_h, k_w, 1 ...]} of zeros and ones
 
 
 def normalise_pixels(images: jax.Array) -> jax.Array:

@@ -94,7 +94,7 @@ def transferred(layers: Iterable[LayerSpec], fresh: Params, source: Source, clas
         stage, number = _stage(block), block.rpartition(".b")[2]
         first = block.rpartition(".b")[0] + ".b0"
         if problems[block] and stage and number != "0" and not problems.get(first, "?"):
-            params[f"{block}.project"]["scale"][:] = 0  # a residual block of ours alone passes its input on
+            params[names[-1]]["scale"][:] = 0  # a residual block of ours alone passes its input on
         rows.append(_row(block, names, fresh, source, came, problems[block], classes))
     return Begun(params, came, tuple(rows))
 
