@@ -130,6 +130,7 @@ class TeacherSettings:
     teacher_sha256: str = ""  # of the file, hexadecimal; found at the start
     teacher_classes: tuple[str, ...] = ()  # of its outputs, in order, "-" = none of ours; () = the file's, else ours
     teacher_range: Literal["file", "0..1", "-1..1", "0..255", "imagenet"] = "file"  # of its input; file: floats 0..1
+    teacher_output: Literal["file", "logits", "probabilities"] = "file"  # what it answers; file: by what it answers
     teacher_weight: float = 0.5  # share of its answers in the targets
     teacher_temperature: float = 1.0  # of its answers: above 1 softer
     teacher_views: int = 4  # crops of each picture that it sees, in turn over the epochs; 0 = the whole picture, once

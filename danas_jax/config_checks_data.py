@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from operator import attrgetter
+from typing import Any
 
-from danas_jax.config import Config, DataSettings
+from danas_jax.config import Config, DataSettings, InitSettings, TeacherSettings
 from danas_jax.errors import UserError
 from danas_jax.views.image import ImageView
 
@@ -111,10 +113,10 @@ def _teacher_problems(config: Config) -> list[str]:
     for section in ("train", "retrain"):
         settings = getattr(config, section)
         if not settings.teacher:
-            for name in ("teacher_classes", "teacher_sha256"):
-                if getattr(settings, name):
-                    problems.append(f"{section}.{name} = {getattr(settings, name)!r}: give --{section}.teacher, too")
+            problems += _needless(settings, TeacherSettings(), section, "teacher")
             continue
+        if section == "train" and (config.search.accuracy_from == "training" or not config.search.finalists_per_budget):
+            problems.append("train.teacher: teaches the supernet, which this run has none of, leave it out")
         if config.data.modality != "image" or config.data.multi_label:
             problems.append(f"{section}.teacher: knows pictures of one class each only, leave it out")
         if section == "retrain" and settings.teacher_weight + settings.distillation > 1:
@@ -130,12 +132,22 @@ def _init_problems(config: Config) -> list[str]:
     problems = []
     for section in ("train", "retrain"):
         settings = getattr(config, section)
-        if settings.init_from:
-            continue
-        for name, off in (("init_classes", ()), ("init_sha256", ""), ("init_rate", 1.0)):
-            if (value := getattr(settings, name)) != off:
-                problems.append(f"{section}.{name} = {value!r}: give --{section}.init-from, too")
+        if not settings.init_from:
+            problems += _needless(settings, InitSettings(), section, "init_from")
+        elif not config.search.finalists_per_budget:
+            problems.append(f"{section}.init_from: baselines begin with fresh weights, leave it out without finalists")
     return problems
+
+
+def _needless(settings: Any, off: TeacherSettings | InitSettings, section: str, main: str) -> list[str]:
+    """What differs from `off`, of whose fields `main` is not given."""
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(off)}
+    flag = f"--{section}.{main.replace('_', '-')}"
+    return [
+        f"{section}.{name} = {value!r}: give {flag}, too"
+        for name, value in values.items()
+        if value != getattr(off, name)
+    ]
 
 
 def _unlabelled_problems(config: Config) -> list[str]:

@@ -54,6 +54,7 @@ def run_phases(config: Config, phases: tuple[str, ...], run_dir: Path, hosts: Ho
         say(f"latency on {table.board}: by {table.source} ({table.runtime}, {len(table.rows)} rows)")
     data = open_data(config.data, native_frame(config), config.seed)
     recorded.refuse_others(folder, data, f"data.path = {config.data.path!r}")
+    recorded.refuse_other_pile(folder, data, f"data.unlabelled = {config.data.unlabelled!r}")
     for warning in (*data.warnings, *few_examples(data, config)):
         say(f"warning: {warning}")
     operating_point.check(config.export, data.class_names)

@@ -64,6 +64,10 @@ def test_the_recipes_have_ranges(section, key, wrong, right):
             r"^train\.class_weights = 'balanced': .*leave one",
         ),
         ("retrain", {"batch_size": 1, "cutmix": 0.2}, r"^retrain\.batch_size = 1: mixup and cutmix need 2 or more"),
+        ("train", {"teacher_weight": 0.9}, r"^train\.teacher_weight = 0\.9: give --train\.teacher, too"),
+        ("retrain", {"teacher_views": 2}, r"^retrain\.teacher_views = 2: give --retrain\.teacher, too"),
+        ("retrain", {"teacher_range": "imagenet"}, r"^retrain\.teacher_range = 'imagenet': give --retrain\.teacher"),
+        ("train", {"init_rate": 0.5}, r"^train\.init_rate = 0\.5: give --train\.init-from, too"),
         ("retrain", {"validate_every_epochs": 0}, r"^retrain\.validate_every_epochs = 0: give 1 or more"),
         ("search", {"finalists_per_budget": -1}, r"^search\.finalists_per_budget = -1: give 0 or more"),
         ("search", {"error_margin": -0.1}, r"^search\.error_margin = -0\.1: give 0 or more"),
@@ -158,6 +162,13 @@ def test_a_run_without_finalists_is_of_baselines_without_a_supernet():
     validate(dataclasses.replace(FULL, search=none, retrain=retrain))
     with pytest.raises(UserError, match=r"^search\.finalists_per_budget = 0: nothing to do without baselines"):
         validate(dataclasses.replace(FULL, search=none, retrain=retrain, baselines=()))
+    for changes, message in (
+        ({"train": dataclasses.replace(FULL.train, teacher="t.onnx")}, r"^train\.teacher: teaches the supernet"),
+        ({"train": dataclasses.replace(FULL.train, init_from="a.npz")}, r"^train\.init_from: baselines begin"),
+        ({"retrain": dataclasses.replace(retrain, init_from="a.npz")}, r"^retrain\.init_from: baselines begin"),
+    ):
+        with pytest.raises(UserError, match=message):
+            validate(dataclasses.replace(FULL, search=none, **{"retrain": retrain} | changes))
     taught = dataclasses.replace(FULL.retrain, distillation=0.1)
     with pytest.raises(UserError, match=r"^retrain\.distillation: needs a supernet, give 0"):
         validate(dataclasses.replace(FULL, search=none, retrain=taught))

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from pipeline_toys import TOY, config_file
 
 from danas_jax import cli, pipeline
@@ -227,6 +228,30 @@ def test_danas_compare_goes_on_where_it_was_stopped_and_keeps_what_is_done(tmp_p
     assert cli.main(arguments) == 2
     assert "data_aware_1_seed_0.json is damaged" in (printed := capsys.readouterr().err)
     assert "none is a candidate, of a row that searches for 2 budgets" in printed
+
+
+def test_a_row_that_cannot_be_ends_it_before_the_first(tmp_path, monkeypatch, capsys):
+    """A supernet says what pictures without labels show; neither references nor a search without one have that."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "run_phases", lambda *given: pytest.fail("nothing may run"))
+    Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(tmp_path / "it.png")
+    pile = ["--data.unlabelled", str(tmp_path), "--train.mixup", "0", "--retrain.mixup", "0"]
+    for row, arguments in (
+        ("references", [config_file(tmp_path, "WITH_REFERENCE"), "--rows", "fixed"]),
+        ("no supernet", [config_file(tmp_path), "--rows", "no-supernet"]),
+    ):
+        assert cli.main(["compare", *arguments, "--seeds", "0", *pile]) == 2
+        assert f"the row {row} cannot be: data.unlabelled = " in (printed := capsys.readouterr().err), printed
+
+
+def test_rows_without_a_supernet_leave_out_what_only_it_takes():
+    taught = dataclasses.replace(TOY.train, teacher="t.onnx", init_from="a.npz")
+    begun = dataclasses.replace(TOY.retrain, init_from="a.npz")
+    planner = dataclasses.replace(PLANNER, config=dataclasses.replace(TOY, train=taught, retrain=begun))
+    for row in (planner.references(), planner.no_supernet()):
+        assert (row.config.train.teacher, row.config.train.init_from) == ("", "")
+    assert planner.references().config.retrain.init_from == ""
+    assert planner.joint().config.train.teacher == "t.onnx"
 
 
 @pytest.mark.parametrize(

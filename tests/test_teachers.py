@@ -12,7 +12,7 @@ from danas_jax import cli, disk
 from danas_jax.deploy import integer
 from danas_jax.deploy.export import FILES
 from danas_jax.errors import UserError
-from danas_jax.teachers import named
+from danas_jax.teachers import engines, named
 from danas_jax.views.resize import grey
 
 LITERT = "ai-edge-litert is not installed: pip install 'danas-jax[teacher]'"
@@ -70,6 +70,26 @@ def test_classes_by_the_flag_are_picked_summed_and_renormalised(tmp_path):
     found = opened(path, ("cat", "dog"), teacher_classes=("dog", "-", "cat", "dog")).probabilities(PICTURES)
     known = np.stack([all_[:, 2], all_[:, 0] + all_[:, 3]], axis=1)
     assert found == pytest.approx(known / known.sum(axis=1, keepdims=True), abs=1e-5)
+
+
+def test_shares_that_do_not_sum_to_one_are_warned_of_and_may_be_named(tmp_path, capsys):
+    """Outputs of sigmoids look like logits within 0 to 1, whose softmax is sure of nothing."""
+    path = onnx_file(tmp_path / "t.onnx", np.eye(3)[:, :2] / 4, [0.1, 0.5])
+    assert opened(path).gives_logits
+    assert "--retrain.teacher-output probabilities" in capsys.readouterr().out
+    shares = PICTURES.mean((1, 2))[:, :2] / 255 / 4 + [0.1, 0.5]
+    expected = shares / shares.sum(axis=1, keepdims=True)
+    named = opened(path, teacher_output="probabilities")
+    assert named.probabilities(PICTURES) == pytest.approx(expected, abs=1e-4)
+    assert "probabilities" in named.text and not capsys.readouterr().out
+    assert opened(onnx_file(tmp_path / "u.onnx", WEIGHTS, [0, 1]), teacher_output="logits").gives_logits
+
+
+def test_a_trial_asks_for_one_picture_where_a_file_takes_any_number(tmp_path):
+    path = onnx_file(tmp_path / "t.onnx", WEIGHTS, [0, 1])
+    content = path.read_bytes()
+    assert engines.load(content, ".onnx", "it", batch=1).source.shape[0] == 1
+    assert engines.load(content, ".onnx", "it").source.shape[0] > 1
 
 
 def exported(folder, name, accuracy, seed):

@@ -218,6 +218,8 @@ STEM = supernet_params()["stem"]
         ({"stem": STEM | {"bias": np.zeros(8, np.int32)}}, "stem/bias: holds what is no finite float"),
         ({"stem": STEM | {"scale": np.zeros(7, np.float32)}}, r"stem/scale: is \(7,\), its kernel is"),
         ({"stem": STEM | {"scale": np.array([None] * 8)}}, "holds Python objects"),
+        ({}, "holds no weights of layers"),
+        ({"params": np.zeros(3)}, "holds no weights of layers"),
     ],
 )
 def test_a_file_of_other_arrays_is_refused(tmp_path, arrays, says):

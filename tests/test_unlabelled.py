@@ -12,6 +12,7 @@ from supernet_toys import SPACE, easy_split
 
 from danas_jax.config import Config, DataSettings, RetrainSettings, SearchSettings, TrainSettings
 from danas_jax.config_checks import validate
+from danas_jax.data import recorded
 from danas_jax.data.balance import Pool
 from danas_jax.data.batches import class_weights_of, training_batch
 from danas_jax.data.check.copies import copies
@@ -301,3 +302,21 @@ def test_pictures_that_judge_are_left_out_and_listed(tmp_path, capsys):
     data = open_data(config.data, (48, 48), 0)
     with pytest.raises(UserError, match=r"1 of 1 unlabelled pictures are copies .*, so none is left: 0\.jpg"):
         all_taught(data, data.load("train", "train"), config.train, config, "train", tmp_path)
+
+
+def test_a_run_keeps_its_pile(tmp_path):
+    values = {"train_images": 20, "validation_images": 4, "test_images": 4}
+    saved(tmp_path / "u", scenes(6))
+
+    def opened(**more):
+        return open_data(DataSettings(cache_dir="none", **values, **more), (48, 48), 0)
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    recorded.refuse_other_pile(folder, opened(unlabelled=str(tmp_path / "u")), "it")  # an older run tells nothing
+    recorded.record(folder, opened(unlabelled=str(tmp_path / "u")), 0, [])
+    recorded.refuse_other_pile(folder, opened(unlabelled=str(tmp_path / "u")), "it")
+    recorded.refuse_other_pile(folder, opened(), "it")
+    saved(tmp_path / "u" / "more", scenes(2, seed=1))
+    with pytest.raises(UserError, match=r"^it: the examples without labels .* were 6, are 8"):
+        recorded.refuse_other_pile(folder, opened(unlabelled=str(tmp_path / "u")), "it")

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from danas_jax import disk, schema
 from danas_jax.data.dataset import SPLITS, Data
+from danas_jax.data.sources.unlabelled import UNLABELLED
+from danas_jax.data.splits import Items
 from danas_jax.errors import UserError
 
 PLACE = "splits.json"  # in the run directory
@@ -20,11 +23,9 @@ PLACE = "splits.json"  # in the run directory
 def record(folder: Path, data: Data, limit_per_class: int, warnings: Sequence[str]) -> None:
     """Write the file, where the run has none."""
     if not (folder / PLACE).exists():
-        splits = {
-            split: {"images": len(data.items[split]), "classes": data.counts[split], "sha256": _digest(data, split)}
-            for split in SPLITS
-        }
+        splits = {split: {**_told(data.items[split]), "classes": data.counts[split]} for split in SPLITS}
         content = {"limit_per_class": limit_per_class, "splits": splits, "warnings": list(warnings)}
+        content |= {UNLABELLED: _told(data.unlabelled)} if data.unlabelled else {}
         disk.write_json(folder / PLACE, content)
 
 
@@ -42,7 +43,7 @@ def refuse_others(folder: Path, data: Data, where: str, splits: Sequence[str] = 
     changed = [
         f"{split}: was {was[split]['images']} examples, is {len(data.items[split])}"
         for split in splits
-        if was[split]["sha256"] != _digest(data, split)
+        if was[split]["sha256"] != _told(data.items[split])["sha256"]
     ]
     if changed:
         raise UserError(
@@ -51,7 +52,22 @@ def refuse_others(folder: Path, data: Data, where: str, splits: Sequence[str] = 
         )
 
 
-def _digest(data: Data, split: str) -> str:
-    items = data.items[split]
+def refuse_other_pile(folder: Path, data: Data, where: str) -> None:
+    """UserError where the run in `folder` had other examples without labels; nothing where it did not tell."""
+    content = disk.read_json(folder / PLACE) if (folder / PLACE).exists() else {}
+    if UNLABELLED not in content or not data.unlabelled:
+        return
+    schema.check(
+        content, {UNLABELLED: {"images": int, "sha256": str}}, f"{folder / PLACE} is damaged, start another run"
+    )
+    was, now = content[UNLABELLED], _told(data.unlabelled)
+    if was["sha256"] != now["sha256"]:
+        raise UserError(
+            f"{where}: the examples without labels are not those that {folder} began with: were {was['images']}, are "
+            f"{now['images']}; its steps would be others, so give the old ones, or another --run-dir"
+        )
+
+
+def _told(items: Items) -> dict[str, Any]:
     rows = sorted(f"{key!r} {label!r}" for key, label in zip(items.keys, items.labels.tolist(), strict=True))
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return {"images": len(items), "sha256": hashlib.sha256("\n".join(rows).encode()).hexdigest()}

@@ -80,6 +80,7 @@ def run_rows(planner: Planner, asked: Asked, folder: Path, runs: Path) -> Iterat
     def done(row: Row, supernet: Row | None = None) -> dict[str, Any]:
         return _done(row, folder, runs, supernet)
 
+    _refuse_rows_that_cannot_be(planner, asked)
     for seed in asked.seeds:
         planner_of = replace(planner, config=replace(planner.config, seed=seed))
         joint = planner_of.joint()
@@ -102,6 +103,18 @@ def run_rows(planner: Planner, asked: Asked, folder: Path, runs: Path) -> Iterat
                         yield done(shorter(row, share))
             if "no-supernet" in asked.rows:
                 yield done(narrow.no_supernet())
+
+
+def _refuse_rows_that_cannot_be(planner: Planner, asked: Asked) -> None:
+    """UserError before hours of other rows, where a row without a supernet lacks what only that gives the config."""
+    rows = [planner.references()] if planner.config.baselines else []
+    if "no-supernet" in asked.rows and asked.extra_seeds:
+        rows.append(replace(planner, config=replace(planner.config, budgets=asked.extra_budgets)).no_supernet())
+    for row in rows:
+        try:
+            validate(row.config)
+        except UserError as error:
+            raise UserError(f"the row {row.name} cannot be: {error}; give it, or --rows without this one") from error
 
 
 def best_by_search(

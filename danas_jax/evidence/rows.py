@@ -8,7 +8,15 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from danas_jax.baselines import baseline_layers, references
-from danas_jax.config import Baseline, Config, InitSettings, Limits, native_resolution_px
+from danas_jax.config import (
+    Baseline,
+    Config,
+    InitSettings,
+    Limits,
+    TeacherSettings,
+    TrainSettings,
+    native_resolution_px,
+)
 from danas_jax.errors import UserError
 from danas_jax.evidence import JOINT, NO_SUPERNET, RANDOM, REFERENCES
 from danas_jax.hardware import cost, lut
@@ -133,8 +141,8 @@ class Planner:
     def references(self) -> Row:
         """The baselines of the config alone, by the same recipe."""
         search = replace(self.config.search, finalists_per_budget=0)
-        retrain = replace(self.config.retrain, distillation=0.0)
-        return Row(REFERENCES, replace(self.config, search=search, retrain=retrain))
+        retrain = replace(self.config.retrain, distillation=0.0, **asdict(InitSettings()))
+        return Row(REFERENCES, replace(self.config, search=search, train=self._no_supernets(), retrain=retrain))
 
     def random(self, joint_folder: str) -> Row:
         """Random systems of the same supernet, as many as the joint search measures."""
@@ -178,8 +186,13 @@ class Planner:
             rerank_int8=False,
         )
         retrain = replace(config.retrain, inherit=False, distillation=0.0)
-        train = replace(config.train, **asdict(InitSettings()))
-        return Row(NO_SUPERNET, replace(config, search=search, train=train, retrain=retrain, baselines=()))
+        return Row(
+            NO_SUPERNET, replace(config, search=search, train=self._no_supernets(), retrain=retrain, baselines=())
+        )
+
+    def _no_supernets(self) -> TrainSettings:
+        """Without what only a supernet's training takes."""
+        return replace(self.config.train, **asdict(InitSettings()), **asdict(TeacherSettings()))
 
     def _macs(self, space: SearchSpace, budgets: tuple[Limits, ...]) -> float:
         lower, upper, _ = cost.prune(space, budgets, self.num_classes, self.tables)

@@ -20,7 +20,7 @@ from danas_jax import untrusted
 from danas_jax.errors import UserError
 
 TRIAL_S = 120  # that one inference of a file may take
-_ONNX_BATCH = 32  # pictures of a call, where the model takes any number
+_BATCH = 32  # pictures of a call, where the model takes any number
 
 
 class Quantisation(NamedTuple):
@@ -70,10 +70,13 @@ class Engine:
         return found.reshape(-1, self.outputs)[:count]
 
 
-def load(content: bytes, suffix: str, where: str, threads: int | None = None) -> Engine:
-    """The network in the bytes of a `.tflite` or `.onnx` file; UserError naming `where` for what is none."""
+def load(content: bytes, suffix: str, where: str, threads: int | None = None, batch: int = _BATCH) -> Engine:
+    """The network in the bytes of a `.tflite` or `.onnx` file; UserError naming `where` for what is none.
+
+    A network that takes any number of pictures gets `batch` at a time.
+    """
     threads = threads or min(16, len(os.sched_getaffinity(0)))
-    return (_litert if suffix == ".tflite" else _onnx)(content, where, threads)
+    return _litert(content, where, threads) if suffix == ".tflite" else _onnx(content, where, threads, batch)
 
 
 def try_file(content: bytes, suffix: str, where: str) -> None:
@@ -84,7 +87,7 @@ def try_file(content: bytes, suffix: str, where: str) -> None:
 
 def run_trial(suffix: str) -> None:
     """One inference of the network on stdin, in a process of its own."""
-    engine = load(sys.stdin.buffer.read(), suffix, "stdin", threads=1)
+    engine = load(sys.stdin.buffer.read(), suffix, "stdin", threads=1, batch=1)
     engine.run(np.zeros(engine.source.shape, engine.source.dtype))
 
 
@@ -140,7 +143,7 @@ _ONNX_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor
 _ONNX_TYPES |= {"tensor(int8)": "int8", "tensor(double)": "float64"}
 
 
-def _onnx(content: bytes, where: str, threads: int) -> Engine:
+def _onnx(content: bytes, where: str, threads: int, batch: int) -> Engine:
     onnxruntime = _package("onnxruntime", "onnxruntime", where)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -157,8 +160,8 @@ def _onnx(content: bytes, where: str, threads: int) -> Engine:
         first, *others = of.shape or [1]
         if not all(isinstance(size, int) and size > 0 for size in others):
             raise UserError(f"{where}: {of.name} is {of.shape}: give a network with a fixed height, width and output")
-        batch = first if isinstance(first, int) and first > 0 else _ONNX_BATCH
-        return End((batch, *others), np.dtype(_ONNX_TYPES[of.type]), None)
+        count = first if isinstance(first, int) and first > 0 else batch
+        return End((count, *others), np.dtype(_ONNX_TYPES[of.type]), None)
 
     source, target = session.get_inputs()[0].name, session.get_outputs()[0].name
 

@@ -140,7 +140,8 @@ def _portions(
 ) -> Iterator[_Portion]:
     """All of them, with the names of their files."""
     teacher = (
-        _VERSION, settings.teacher_sha256, settings.teacher_classes, settings.teacher_range, class_names, size,
+        _VERSION, settings.teacher_sha256, settings.teacher_classes, settings.teacher_range, settings.teacher_output,
+        class_names, size,
         training.raw.shape[1:],
     )  # fmt: skip
     starts = range(0, len(training), PORTION)

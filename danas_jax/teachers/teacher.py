@@ -13,6 +13,7 @@ import numpy as np
 
 from danas_jax import named_files
 from danas_jax.config import TeacherSettings
+from danas_jax.console import say
 from danas_jax.deploy.tflite_writer import read_metadata
 from danas_jax.errors import UserError
 from danas_jax.teachers import engines
@@ -113,7 +114,15 @@ def open_teacher(settings: TeacherSettings, section: str, class_names: tuple[str
         engine, shape, channels_first, known.get("bit_depth", 8), _table(engine.source, shape[2], settings, where),
         _mapping(names, engine.outputs, class_names, section, where), False, where,
     )  # fmt: skip
-    gives_logits = _gives_logits(engine.target, teacher._answers(_probe(shape)))
+    if settings.teacher_output != "file":
+        return dataclasses.replace(teacher, gives_logits=settings.teacher_output == "logits")
+    answers = teacher._answers(_probe(shape))
+    gives_logits = _gives_logits(engine.target, answers)
+    if gives_logits and answers.min() >= 0 and answers.max() <= 1:
+        say(
+            f"warning: {where}: all that it answers lies from 0 to 1 and does not sum to 1; taken as logits. Where it "
+            f"ends in sigmoids give --{section}.teacher-output probabilities"
+        )
     return dataclasses.replace(teacher, gives_logits=gives_logits)
 
 

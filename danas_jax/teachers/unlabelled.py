@@ -142,10 +142,11 @@ def _entry(copy: Copy, pictures: Split, judging: dict[str, Split]) -> dict[str, 
 def _own_answers(own: Teacher, training: Split, path: Path) -> SoftLabels:
     """What the run's own network says of whole unlabelled pictures, asked once and kept at `path`; 0 of the rest."""
     count = training.pool.count if training.pool else 0
-    digest = np.frombuffer(hashlib.sha256("\0".join(training.names[:count]).encode()).digest(), np.uint8)
+    asked = Split(training.raw[:count], training.labels[:count], training.names[:count])
+    digest = np.frombuffer(asked.content.encode(), np.uint8)
     kept = disk.read_arrays(path) if path.exists() else {}
-    if not np.array_equal(kept.get("names", ()), digest):
-        kept = {"names": digest, "probabilities": whole_answers(own, training.raw[:count]).astype(np.float16)}
+    if not np.array_equal(kept.get("content", ()), digest):
+        kept = {"content": digest, "probabilities": whole_answers(own, training.raw[:count]).astype(np.float16)}
         disk.write_arrays(path, kept)
     answers = kept["probabilities"]
     table = np.concatenate([answers, np.zeros((len(training) - count, answers.shape[1]), np.float16)])[None]

@@ -49,6 +49,8 @@ def read(settings: InitSettings, section: str) -> Source:
         raise UserError(f"{field} = {path}: is another file than at the start of the run; give that one")
     tree = disk.read_arrays(path)
     layers = tree.get("params", tree)  # a retrained network's file has its statistics beside them
+    if not isinstance(layers, dict) or not layers:
+        raise UserError(f"{field} = {path}: holds no weights of layers; {_RIGHT}")
     params = {name: _layer(arrays, f"{field} = {path}: {name}") for name, arrays in layers.items()}
     classes = settings.init_classes or _classes_beside(path)
     outputs = [arrays["kernel"].shape[-1] for arrays in params.values() if arrays["kernel"].ndim == 2]
