@@ -110,7 +110,8 @@ def _splits() -> Parser:
     from danas_jax.data.recorded import record, refuse_others
 
     items = SimpleNamespace(keys=("a", "b"), labels=np.array([0, 1]))
-    data: Any = SimpleNamespace(items=_every(lambda: Items(items)), counts=_every(lambda: {"cat": 1, "dog": 1}))
+    counts = _every(lambda: {"cat": 1, "dog": 1})
+    data: Any = SimpleNamespace(items=_every(lambda: Items(items)), counts=counts, unlabelled=Items(items))
 
     def read(path: Path) -> None:
         refuse_others(path.parent, data, "data.path = 'x'")

@@ -45,6 +45,24 @@ def quickstart(
     )
 
 
+def conv_tiny(
+    resolutions_px: tuple[int, ...] = (48, 64, 80, 96, 128, 160),
+    colours: tuple[str, ...] = ("mono", "rgb"),
+) -> SearchSpace:
+    """Plain 3x3 convolutions for small arenas: 64 px fit into 32 kB of SRAM, 96 px into 64 kB; at most 128 kB."""
+
+    def stage(*widths: int) -> Stage:
+        return Stage(widths, depths=(1, 2), stride=2, block="conv")
+
+    return SearchSpace(
+        name="conv_tiny",
+        view=ImageView(resolutions_px, colours),
+        stem_widths=(8, 12, 16),
+        stages=(stage(12, 16, 24), stage(24, 32, 48), stage(32, 48, 64), stage(48, 64, 96)),
+        head_widths=(64, 128, 192),
+    )
+
+
 def ofa_proxyless(
     resolutions_px: tuple[int, ...] = (128, 160, 176, 192, 224),
     colours: tuple[str, ...] = ("mono", "rgb"),

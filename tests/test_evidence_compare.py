@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pipeline_toys import TOY, config_file
 
-from danas_jax import cli, pipeline
+from danas_jax import cli, config_io, pipeline
 from danas_jax.config import Limits
 from danas_jax.errors import UserError
 from danas_jax.evidence import compare, rows, summary
@@ -252,6 +252,21 @@ def test_rows_without_a_supernet_leave_out_what_only_it_takes():
         assert (row.config.train.teacher, row.config.train.init_from) == ("", "")
     assert planner.references().config.retrain.init_from == ""
     assert planner.joint().config.train.teacher == "t.onnx"
+
+
+def test_references_are_those_of_any_space_with_the_same_recipe_and_pictures():
+    """So they are not trained again for a comparison over another space."""
+
+    def made(field, **values):
+        config = dataclasses.replace(TOY, **{field: dataclasses.replace(getattr(TOY, field), **values)})
+        return dataclasses.replace(PLANNER, config=dataclasses.replace(config, name="other"))
+
+    given, other = (compare.settings(planner.references().config) for planner in (PLANNER, made("space", name="x")))
+    assert given == other == compare.settings(given) == config_io.from_json(config_io.to_json(given))
+    assert given != compare.settings(made("retrain", learning_rate=0.5).references().config)
+    assert given != compare.settings(made("data", detail_px=3).references().config)
+    joint, another = (compare.settings(planner.joint().config) for planner in (PLANNER, made("space", name="x")))
+    assert joint != another
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from danas_jax.hardware import population, tflm
 from danas_jax.hardware.cost import COST_KEYS, cost
 from danas_jax.hardware.graph import from_layers
 from danas_jax.layers import LayerBuilder
-from danas_jax.spaces import mobilenetv2_tiny, ofa_proxyless, quickstart
+from danas_jax.spaces import conv_tiny, mobilenetv2_tiny, ofa_proxyless, quickstart
 
 ARENAS = ("arena_device_bytes", "arena_host_bytes")
 
@@ -35,6 +35,7 @@ def single(space, genes, num_classes, board=""):
     [
         (mobilenetv2_tiny(), 1000, 0.1),
         (quickstart(), 100, 0.01),
+        (conv_tiny(), 100, 0.3),  # at 48 px, as ODD
         (ofa_proxyless(), 60, 0.1),
         (ODD, 300, 0.4),  # small maps under a wide head: TFLM needs more while it prepares
     ],

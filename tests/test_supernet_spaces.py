@@ -20,7 +20,7 @@ import pytest
 from supernet_toys import noise, random_statistics, supernet_params
 
 from danas_jax.layers import CONV
-from danas_jax.spaces import mobilenetv2_tiny, ofa_proxyless, quickstart
+from danas_jax.spaces import conv_tiny, mobilenetv2_tiny, ofa_proxyless, quickstart
 from danas_jax.supernet import adaptive, elastic, ops
 from danas_jax.supernet.buckets import bucket_of, make_buckets
 from danas_jax.supernet.network import Network, normalise_pixels
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 SPACES = {
     "quickstart": quickstart,
     "mobilenetv2_tiny": mobilenetv2_tiny,
+    "conv_tiny": conv_tiny,
     "ofa_proxyless": partial(ofa_proxyless, width_multiplier=0.25),
 }
 CLASSES = 3

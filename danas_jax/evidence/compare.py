@@ -29,6 +29,7 @@ from danas_jax.provenance import provenance
 from danas_jax.report.summary_schema import PREDICTED
 from danas_jax.schema import NUMBER
 from danas_jax.search import archive, pareto_json
+from danas_jax.space import SearchSpace, Stage
 from danas_jax.views import data_text
 from danas_jax.views.base import DataConfig
 
@@ -185,7 +186,7 @@ def kept(saved: Path, row: Row) -> dict[str, Any]:
 
 
 def _refuse_other_settings(saved: Path, result: dict[str, Any], row: Row) -> None:
-    was = config_io.from_json(result["config"])
+    was = settings(config_io.from_json(result["config"]))
     if differing := config_io.differences(was, settings(row.config)):
         raise UserError(
             f"{saved}: made with other settings:\n  " + "\n  ".join(differing) + "\n"
@@ -194,7 +195,10 @@ def _refuse_other_settings(saved: Path, result: dict[str, Any], row: Row) -> Non
 
 
 def settings(config: Config) -> Config:
-    """What a row's result depends on: the config without where things lie, which another machine may change."""
+    """What a row's result depends on: the config without where things lie, which another machine may change.
+
+    Networks that are given (references) are those of any space, so a row of them holds for a comparison over another.
+    """
     path = config.data.path if config.data.source == "tfds" else ""  # there it is a name
     unlabelled = Path(config.data.unlabelled).name
     data = replace(config.data, path=path, data_dir="", cache_dir="", unlabelled=unlabelled)
@@ -202,7 +206,12 @@ def settings(config: Config) -> Config:
         replace(part, teacher=Path(part.teacher).name, init_from=Path(part.init_from).name)
         for part in (config.train, config.retrain)
     )
-    return replace(config, data=data, train=train, retrain=retrain, run_dir="", supernet_from="")
+    config = replace(config, data=data, train=train, retrain=retrain, run_dir="", supernet_from="")
+    if config.search.finalists_per_budget:
+        return config
+    none = Stage(widths=(1,))
+    space = SearchSpace(name="", view=config.space.view, stem_widths=(1,), stages=(none,), head_widths=(1,))
+    return replace(config, name="", space=space)
 
 
 def _run(row: Row, directory: Path, phases: tuple[str, ...]) -> None:
