@@ -68,7 +68,7 @@ def refusal(capsys, *arguments):
     ("arguments", "expected"),
     [
         (("supernets",), "did you mean supernet? there are supernet, evaluate, cost, search, data"),
-        (("cost", "--space", "mobilenet"), "--space = 'mobilenet': give one of mobilenetv2_tiny, ofa_proxyless"),
+        (("cost", "--space", "mobilenet"), "--space = 'mobilenet': give one of conv_tiny, mobilenetv2_tiny"),
         (("cost", "--space", "quickstart", "--width-multiplier", "0.5"), "the space quickstart has fixed widths"),
         (("cost", "--width-multiplier", "-1"), "--width-multiplier = -1.0: give a positive number"),
         (("cost", "--width-multiplier", "nan"), "--width-multiplier = nan: give a positive number"),
