@@ -1,6 +1,7 @@
 """Stages of plain convolutions: one network under masks, by branches, as a mixture, alone, in int8 and moved over."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -31,7 +32,7 @@ CONV = Stage(widths=(16, 24), depths=(1, 3), stride=2, kernels=(3, 5), block="co
 CONVS = dataclasses.replace(SPACE, name="convs", stages=(CONV, dataclasses.replace(SPACE.stages[1], stride=1)))
 ENVELOPE = tuple(CONVS.max_genes.tolist())
 LAYERS = elastic.envelope_layers(CONVS, ENVELOPE, CLASSES)
-GENES = random_genes(10, CONVS)
+GENES = random_genes(6, CONVS)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def alone(params, stats, genes, images):
     own = elastic.subnet_params(layers, CONVS.input(genes), params)
     x = deployed_view(images, images.shape[1], CONVS.view.colours[genes[CONVS.index["colour"]]])
     part = {"params": own, "batch_stats": elastic.slice_variables(layers, stats)}
-    return layers, part, np.asarray(Network(layers).apply(part, normalise_pixels(jnp.asarray(x))))
+    return layers, part, np.asarray(jax.jit(Network(layers).apply)(part, normalise_pixels(jnp.asarray(x))))
 
 
 def test_what_the_genes_mean():
@@ -93,7 +94,7 @@ def test_masks_and_branches_are_the_network_alone(params, stats):
     assert all(program._cache_size() == 1 for program in programs)
 
 
-@pytest.mark.parametrize("genes", GENES[:6], ids=str)
+@pytest.mark.parametrize("genes", GENES, ids=str)
 def test_one_hot_shares_are_the_masks(genes):
     shares = np.eye(int(CONVS.cardinalities.max()), dtype=np.float32)[genes]
     mixed = mixture.mixed_masks(CONVS, jnp.asarray(shares), LAYERS)
@@ -119,7 +120,7 @@ def test_a_deeper_network_answers_as_the_shallower_one(params):
     x = normalise_pixels(jnp.asarray(noise(8, 24)))
     theirs = elastic.envelope_layers(shallow, tuple(shallow.max_genes.tolist()), CLASSES)
     ours, expected = (
-        np.asarray(Network(layers).apply({"params": given}, x, train=True))
+        np.asarray(jax.jit(partial(Network(layers).apply, train=True))({"params": given}, x))
         for layers, given in ((LAYERS, begun.params), (theirs, source.params))
     )
     assert np.ptp(expected) > 0.1

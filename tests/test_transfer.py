@@ -1,6 +1,7 @@
 """Weights of another network: cut as a subnet is cut, padded so that they do the same, or refused."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -41,7 +42,7 @@ def layers_of(space, classes=3):
 
 
 def logits_of(layers, params, x):
-    return np.asarray(Network(layers).apply({"params": params}, x, train=True))
+    return np.asarray(jax.jit(partial(Network(layers).apply, train=True))({"params": params}, x))
 
 
 def source_of(space=SPACE, classes=NAMES, **changes):
